@@ -1,0 +1,73 @@
+"""Errors the project foresees: each says what, where, with which evidence, and what to type next.
+
+Exit codes are part of the public contract: 0 ok, 2 usage, 3 data, 4 input checkpoint, 5 numerical,
+6 storage, 7 run directory in use, 8 a peer process was lost, 9 a remote service failed,
+70 internal, 75 interrupted with the state saved.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+EXIT_OK = 0
+EXIT_INTERNAL = 70
+EXIT_INTERRUPTED = 75
+
+
+class ForeseenError(ValueError):
+    """A fault with a known cause; printed as a message of four parts, never as a traceback.
+
+    Args:
+        code: cause code in capitals, such as ``DATA_FILE``; stable, asserted by tests.
+        what: one plain sentence that says what is wrong.
+        where: file, column, rows, times, region, flag, layer or step.
+        evidence: the figures or the text that prove it.
+        next_command: what the user should type or change now.
+    """
+
+    exit_code: ClassVar[int] = EXIT_INTERNAL
+
+    def __init__(self, code: str, what: str, *, where: str = "", evidence: str = "", next_command: str = "") -> None:
+        super().__init__(what)
+        self.code = code
+        self.what = what
+        self.where = where
+        self.evidence = evidence
+        self.next_command = next_command
+
+    def __str__(self) -> str:
+        lines = [f"{self.code}: {self.what}"]
+        for label, text in (("where", self.where), ("evidence", self.evidence), ("next", self.next_command)):
+            if text:
+                lines.append(f"  {label + ':':<10}{text}")
+        return "\n".join(lines)
+
+
+class UsageError(ForeseenError):
+    """A flag, a value or a combination of flags is wrong."""
+
+    exit_code = 2
+
+
+class DataError(ForeseenError):
+    """The data are missing, unreadable or not what a forecast can be made from."""
+
+    exit_code = 3
+
+
+class CheckpointError(ForeseenError):
+    """An input checkpoint is missing, damaged or does not fit."""
+
+    exit_code = 4
+
+
+class NumericalError(ForeseenError):
+    """Training or validation produced numbers that are not finite."""
+
+    exit_code = 5
+
+
+class StorageError(ForeseenError):
+    """A file or folder could not be written."""
+
+    exit_code = 6

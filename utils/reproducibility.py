@@ -1,0 +1,118 @@
+"""One seed, one device decision, and a record of the environment a run was made in."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import platform
+import random
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from utils.errors import UsageError
+
+logger = logging.getLogger(__name__)
+DeviceName = Literal["auto", "cpu", "cuda"]
+PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "xarray", "netCDF4", "scores")
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch on all devices."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def choose_device(device: DeviceName, gpu: int | None) -> torch.device:
+    """Decide once where the run computes.
+
+    Args:
+        device: `auto` takes a GPU where there is one.
+        gpu: number of the GPU; asking for one where there is none runs on the CPU and says so.
+
+    Raises:
+        UsageError: `--device cuda` without a GPU, or a GPU number that does not exist.
+    """
+    count = torch.cuda.device_count()
+    if device == "cpu":
+        return torch.device("cpu")
+    if count == 0:
+        if device == "cuda":
+            raise UsageError(
+                "CONFIG",
+                "There is no GPU that torch can use.",
+                where="--device cuda",
+                evidence=f"torch {torch.__version__}, {count} devices",
+                next_command="--device cpu, or install a torch with CUDA",
+            )
+        if gpu is not None:
+            logger.info("--gpu %d: no GPU here, running on the CPU.", gpu)
+        return torch.device("cpu")
+    number = gpu or 0
+    if number >= count:
+        raise UsageError(
+            "CONFIG",
+            f"There is no GPU number {number}.",
+            where="--gpu",
+            evidence=f"{count} devices, numbered from 0",
+            next_command="--gpu 0",
+        )
+    return torch.device("cuda", number)
+
+
+def environment(device: torch.device, data_file: Path) -> dict[str, Any]:
+    """Return what is needed to understand or repeat a run: versions, commit, device, hash of the data."""
+    record: dict[str, Any] = {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "commit": _commit(),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "data": str(data_file),
+        "data_sha256": sha256(data_file),
+    }
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        record |= {
+            "card": properties.name,
+            "card_memory_bytes": properties.total_memory,
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+        }
+    return record
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    root = Path(__file__).resolve().parent.parent
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

@@ -1,0 +1,104 @@
+"""One run, one directory: `<checkpoints>/<model_id>/<model>-seed<k>-<time>/`, never overwritten."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from utils.errors import StorageError
+
+FINISHED_FILE = "scores.json"
+
+
+def create(checkpoints: str, model_id: str, model: str, seed: int) -> Path:
+    """Make a new run directory and its folder for figures.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    parent = Path(checkpoints) / model_id
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    for attempt in range(100):
+        run = parent / (f"{model}-seed{seed}-{stamp}" + (f"-{attempt}" if attempt else ""))
+        try:
+            run.mkdir(parents=True)
+            return run
+        except FileExistsError as error:
+            if not run.is_dir():
+                raise denied(run, error) from None
+        except OSError as error:
+            raise denied(run, error) from None
+    raise StorageError("STORAGE_DENIED", "No free name for a run directory.", where=str(parent))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file whole or not at all.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    temporary = path.with_name(path.name + ".writing")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise denied(path, error) from None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON that any reader accepts: a number that is not finite becomes null.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    write_text(path, json.dumps(_finite(content), indent=2) + "\n")
+
+
+def append_json_line(path: Path, row: dict[str, Any]) -> None:
+    """Add one line to a JSONL file."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(_finite(row)) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of ours."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def finished_runs(checkpoints: str) -> Iterator[Path]:
+    """Yield runs that have scores, newest first."""
+    found = Path(checkpoints).glob(f"*/*/{FINISHED_FILE}")
+    yield from sorted((path.parent for path in found), key=_started, reverse=True)
+
+
+def _started(run: Path) -> str:
+    """Return the time in a run's name, `<model>-seed<k>-<YYYYmmdd-HHMMSS>`."""
+    return run.name.split("-seed")[-1].partition("-")[2]
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {str(key): _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content
+
+
+def denied(path: Path, error: OSError) -> StorageError:
+    """Return the error that says why a path could not be written."""
+    return StorageError(
+        "STORAGE_FULL" if error.errno == 28 else "STORAGE_DENIED",
+        f"Cannot write: {error.strerror}.",
+        where=str(path),
+        next_command="free space, or choose another folder with --checkpoints",
+    )
