@@ -1,0 +1,148 @@
+"""Histogram gradient boosting on engineered features: the reference that is hard to beat on tables.
+
+Grown by scikit-learn (`HistGradientBoostingClassifier`); stored as plain arrays of nodes, and predictions walk these
+arrays, so the saved file needs no pickle and no particular version of scikit-learn.
+Source: Friedman (2001), Greedy function approximation; Ke et al. (2017), LightGBM; scikit-learn user guide, 1.11.1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from utils.class_labels import check_labels, softmax, spread_over_classes
+from utils.errors import UsageError
+
+# All trees are walked at once for so many samples; the chunk's features stay in the processor's cache.
+CHUNK = 512
+STATE_NAMES = ("classes", "baseline", "root", "feature", "threshold", "missing_left", "left", "right", "value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of the gradient boosting."""
+
+    boosting_trees: int = field(default=300, metadata={"help": "number of boosting rounds (trees per class)"})
+    boosting_learning_rate: float = field(default=0.03, metadata={"help": "share of each tree that is added"})
+    boosting_leaves: int = field(default=31, metadata={"help": "most leaves of one tree"})
+
+    def __post_init__(self) -> None:
+        if self.boosting_trees < 1:
+            raise UsageError(
+                "CONFIG",
+                f"--boosting_trees is {self.boosting_trees}; it has to be at least 1",
+                next_command="--boosting_trees 300",
+            )
+        if not (math.isfinite(self.boosting_learning_rate) and self.boosting_learning_rate > 0):
+            raise UsageError(
+                "CONFIG",
+                f"--boosting_learning_rate is {self.boosting_learning_rate}; it has to be above 0",
+                next_command="--boosting_learning_rate 0.03",
+            )
+        if self.boosting_leaves < 2:
+            raise UsageError(
+                "CONFIG",
+                f"--boosting_leaves is {self.boosting_leaves}; it has to be at least 2",
+                next_command="--boosting_leaves 31",
+            )
+
+
+class Model:
+    """Boosted trees for two or more classes; missing values (NaN) are allowed and learned from.
+
+    Args:
+        config: object with the fields of `Config`, `n_classes` and `seed`.
+    """
+
+    kind: ClassVar[str] = "reference"
+    needs: ClassVar[tuple[str, ...]] = ("features",)
+
+    def __init__(self, config: Any) -> None:
+        self.n_classes = int(config.n_classes)
+        self._settings = {
+            "max_iter": int(config.boosting_trees),
+            "learning_rate": float(config.boosting_learning_rate),
+            "max_leaf_nodes": int(config.boosting_leaves),
+            "random_state": int(config.seed),
+        }
+        self._fitted: dict[str, np.ndarray] = {}
+
+    def fit(self, inputs: Mapping[str, np.ndarray], label: np.ndarray) -> None:
+        """Grow the trees and keep their nodes.
+
+        Args:
+            inputs: `features` `(N, F)`; NaN means missing.
+            label: `(N,)` class of each sample; at least two classes have to occur.
+
+        Raises:
+            DataError: labels out of range or one class only.
+        """
+        label = check_labels(label, self.n_classes, at_least=2)
+        features = np.array(inputs["features"], dtype=np.float64)
+        # scikit-learn cannot bin a feature that is missing everywhere; a constant one is never split on.
+        features[:, np.isnan(features).all(0)] = 0.0
+        # The number of rounds is part of the reference: no early stopping on a share of the training samples.
+        boosting = HistGradientBoostingClassifier(early_stopping=False, categorical_features=None, **self._settings)
+        boosting.fit(features, label)
+        self._fitted = _flatten(boosting)
+
+    def predict_probability(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Give `(N, n_classes)` probabilities for `features` `(N, F)`, NaN where missing."""
+        fitted = self._fitted
+        features = np.asarray(inputs["features"], dtype=np.float64)
+        raw = np.empty((len(features), fitted["root"].shape[1]))
+        for start in range(0, len(features), CHUNK):
+            raw[start : start + CHUNK] = _walk(fitted, features[start : start + CHUNK])
+        if raw.shape[1] == 1:  # two classes share one tree per round: the first has logit 0
+            raw = np.hstack([np.zeros_like(raw), raw])
+        return spread_over_classes(softmax(raw), fitted["classes"], self.n_classes)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The nodes of all trees one after another; `root` `(rounds, trees per round)` says where each begins."""
+        return {name: torch.from_numpy(value.copy()) for name, value in self._fitted.items()}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take the tensors that `state` returned."""
+        self._fitted = {name: state[name].numpy().copy() for name in STATE_NAMES}
+
+
+def _flatten(boosting: HistGradientBoostingClassifier) -> dict[str, np.ndarray]:
+    """Lay the nodes of all trees one after another; a leaf is its own child, so that walking on stays there."""
+    trees = [tree.nodes for one_round in boosting._predictors for tree in one_round]
+    starts = np.cumsum([0, *(len(tree) for tree in trees[:-1])])
+    nodes = np.concatenate(trees)
+    offset = np.repeat(starts, [len(tree) for tree in trees])
+    leaf, own = nodes["is_leaf"].astype(bool), np.arange(len(nodes))
+    return {
+        "classes": boosting.classes_.astype(np.int64),
+        "baseline": np.asarray(boosting._baseline_prediction, dtype=np.float64).reshape(-1),
+        "root": starts.reshape(len(boosting._predictors), -1).astype(np.int64),
+        "feature": nodes["feature_idx"].astype(np.int64),
+        "threshold": nodes["num_threshold"].astype(np.float64),
+        "missing_left": nodes["missing_go_to_left"].astype(bool),
+        "left": np.where(leaf, own, nodes["left"] + offset).astype(np.int64),
+        "right": np.where(leaf, own, nodes["right"] + offset).astype(np.int64),
+        "value": nodes["value"].astype(np.float64),
+    }
+
+
+def _walk(fitted: Mapping[str, np.ndarray], features: np.ndarray) -> np.ndarray:
+    """Sum the leaves that `(n, F)` samples reach: `(n, trees per round)` raw scores."""
+    rounds, per_round = fitted["root"].shape
+    node = np.broadcast_to(fitted["root"].reshape(-1), (len(features), rounds * per_round))
+    row = np.arange(len(features))[:, None]
+    while True:
+        value = features[row, fitted["feature"][node]]
+        go_left = np.where(np.isnan(value), fitted["missing_left"][node], value <= fitted["threshold"][node])
+        following = np.where(go_left, fitted["left"][node], fitted["right"][node])
+        if np.array_equal(following, node):
+            break
+        node = following
+    leaves = fitted["value"][node].reshape(len(features), rounds, per_round)
+    return fitted["baseline"] + leaves.sum(axis=1)

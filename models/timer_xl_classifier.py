@@ -1,0 +1,212 @@
+"""Timer-XL as a classifier: the encoder, pooling, and a small head.
+
+Axes: B batch, L time steps, C or V variables, N tokens, P token length, D width, M marks of the init_time and region.
+
+The encoder keeps the published names (142 tensors at full size) and the head adds six, ``classifier.*``.
+Options that need more parameters add them under new names or widen the head; the default adds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from layers.instance_norm import normalise, window_statistics
+from models import timer_xl
+from models._config import dimension, marks, require_choice, require_positive, require_share
+from utils.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(timer_xl.Config):
+    """Flags of the encoder and of the classifier's head.
+
+    Raises:
+        UsageError: ``CONFIG``, a value is out of range.
+    """
+
+    n_classes: int = field(default=2, metadata={"help": "classes; 1 gives a single logit, as --loss BCE wants"})
+    pooling: Literal["mean", "last"] = field(
+        default="mean", metadata={"help": "tokens the head sees: the mean over all, or each variable's newest"}
+    )
+    variate_pooling: Literal["mean", "concat"] = field(
+        default="mean", metadata={"help": "variables the head sees: their mean, or all of them side by side"}
+    )
+    encoder_features: Literal["forecast", "states"] = field(
+        default="forecast", metadata={"help": "what is pooled: the forecast head's output, or the encoder's states"}
+    )
+    head_hidden: int = field(default=128, metadata={"help": "width inside the classifier's head"})
+    head_dropout: float = field(default=0.1, metadata={"help": "dropout inside the classifier's head"})
+    head_init_std: float = field(default=0.01, metadata={"help": "deviation of the head's initial weights"})
+    level_statistics: bool = field(
+        default=False,
+        metadata={"help": "give the head each variable's window mean and deviation, which instance norm erases"},
+    )
+    last_hours: int = field(
+        default=0, metadata={"help": "give the head a projection of the newest hours of all variables; 0: none"}
+    )
+    use_marks: bool = field(
+        default=False, metadata={"help": "give the head the season and hour of the init_time and the region"}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("n_classes", "head_hidden", "head_init_std"):
+            require_positive(name, getattr(self, name))
+        require_share("head_dropout", self.head_dropout)
+        require_choice("pooling", self.pooling, ("mean", "last"))
+        require_choice("variate_pooling", self.variate_pooling, ("mean", "concat"))
+        require_choice("encoder_features", self.encoder_features, ("forecast", "states"))
+        if self.last_hours < 0:
+            raise UsageError(
+                "CONFIG",
+                f"--last_hours {self.last_hours} is negative",
+                where="--last_hours",
+                next_command="--last_hours 24",
+            )
+
+
+class Model(timer_xl.Model):
+    """Encoder, pooling and head.
+
+    Args:
+        configs: any object with the flags of `Config` as attributes; what it lacks takes the default.
+            ``variate_pooling concat``, ``level_statistics``, ``last_hours`` and ``use_marks`` also need
+            ``n_variables``, ``step_hours`` or ``n_marks``.
+
+    Raises:
+        UsageError: ``CONFIG``, an option needs a dimension the object lacks.
+    """
+
+    config_type = Config
+
+    def __init__(self, configs: Any) -> None:
+        super().__init__(configs)
+        config = self.config
+        self._encoder_frozen = False
+        self._last_steps = 0
+        pooled_width = config.output_token_len if config.encoder_features == "forecast" else config.d_model
+        if config.variate_pooling == "concat":
+            pooled_width *= dimension(configs, "n_variables", "--variate_pooling concat")
+        extra_width = 0
+        if config.level_statistics:
+            extra_width += 2 * dimension(configs, "n_variables", "--level_statistics")
+        if config.use_marks:
+            self._n_marks = dimension(configs, "n_marks", "--use_marks")
+            extra_width += self._n_marks
+        if config.last_hours:
+            self._last_steps = _whole_steps(config.last_hours, int(getattr(configs, "step_hours", 1)))
+            raw_width = self._last_steps * dimension(configs, "n_variables", "--last_hours")
+            self.shortcut = nn.Sequential(nn.Linear(raw_width, config.head_hidden), nn.GELU())
+            extra_width += config.head_hidden
+        inner = nn.Linear(pooled_width + extra_width, config.head_hidden)
+        outer = nn.Linear(config.head_hidden, config.n_classes)
+        for layer in (inner, outer):
+            nn.init.normal_(layer.weight, std=config.head_init_std)
+            nn.init.zeros_(layer.bias)
+        self.classifier = nn.Sequential(
+            nn.LayerNorm(pooled_width), inner, nn.GELU(), nn.Dropout(config.head_dropout), outer
+        )
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        x_mark: torch.Tensor | None = None,
+        y_mark: torch.Tensor | None = None,  # noqa: ARG002 - the place OpenLTM's experiments pass it in
+    ) -> torch.Tensor:
+        """Classify a window.
+
+        Args:
+            x: window `(B, L, C)`, scaled.
+            x_mark: marks `(B, M)`; used with ``use_marks``.
+            y_mark: not used; the place OpenLTM's experiments pass it in.
+
+        Returns:
+            logits `(B, n_classes)`.
+        """
+        return self.classify(self.pooled(x), self.extras(x, x_mark))
+
+    def pooled(self, x: torch.Tensor) -> torch.Tensor:
+        """Encode a window `(B, L, C)` and pool: `(B, pooled width)`; with a frozen encoder it never changes."""
+        x = self.whole_tokens(x)
+        return self._pool(self.states(normalise(x, window_statistics(x)) if self.config.use_norm else x))
+
+    def extras(self, x: torch.Tensor, x_mark: torch.Tensor | None = None) -> list[torch.Tensor]:
+        """What by option goes to the head beside the encoder's features: parts `(B, width)`, none by default.
+
+        Args:
+            x: window `(B, L, C)`, scaled.
+            x_mark: marks `(B, M)`; used with ``use_marks``.
+        """
+        parts = []
+        if self.config.level_statistics:
+            statistics = window_statistics(self.whole_tokens(x))
+            parts += [statistics.mean.flatten(1), statistics.deviation.flatten(1)]
+        if self.config.use_marks:
+            parts.append(marks(x_mark, self._n_marks))
+        if self._last_steps:
+            parts.append(self.shortcut(self._newest(x)))
+        return parts
+
+    def _pool(self, states: torch.Tensor) -> torch.Tensor:
+        """Pool states `(B, V, N, D)`; the forecast head is linear, so it is applied to their mean and once."""
+        per_variate = states.mean(dim=2) if self.config.pooling == "mean" else states[:, :, -1]
+        pooled = per_variate if self.config.variate_pooling == "concat" else per_variate.mean(dim=1)
+        return (self.head(pooled) if self.config.encoder_features == "forecast" else pooled).flatten(1)
+
+    def _newest(self, x: torch.Tensor) -> torch.Tensor:
+        """The newest ``last_hours`` of all variables side by side, `(B, steps * C)`."""
+        if x.shape[1] < self._last_steps:
+            raise UsageError(
+                "CONFIG",
+                f"--last_hours {self.config.last_hours} is more than the window's {x.shape[1]} steps",
+                where="--last_hours and --seq_len",
+                next_command="make --seq_len longer or --last_hours shorter",
+            )
+        return x[:, -self._last_steps :].flatten(1)
+
+    def classify(self, pooled: torch.Tensor, extras: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+        """Apply the head; the extras join after its norm, which would mix their levels with the encoder's."""
+        first_norm, *rest = self.classifier
+        hidden = torch.cat([first_norm(pooled), *extras], dim=1) if extras else first_norm(pooled)
+        for module in rest:
+            hidden = module(hidden)
+        return hidden
+
+    def freeze_encoder(self) -> None:
+        """Keep the encoder as it is: no gradients, no dropout, whatever ``train()`` says later."""
+        self._set_encoder_frozen(True)
+
+    def unfreeze_encoder(self) -> None:
+        """Let the encoder learn again."""
+        self._set_encoder_frozen(False)
+
+    def train(self, mode: bool = True) -> Model:
+        """Set training or evaluation; a frozen encoder stays in evaluation."""
+        super().train(mode)
+        if mode and self._encoder_frozen:
+            for module in self.encoder_modules():
+                module.eval()
+        return self
+
+    def _set_encoder_frozen(self, frozen: bool) -> None:
+        self._encoder_frozen = frozen
+        for module in self.encoder_modules():
+            module.requires_grad_(not frozen)
+        self.train(self.training)
+
+
+def _whole_steps(hours: int, step_hours: int) -> int:
+    """Rows that cover the newest `hours` of a table with one row every `step_hours`."""
+    if hours % step_hours:
+        raise UsageError(
+            "CONFIG",
+            f"--last_hours {hours} is not a multiple of the data's step of {step_hours} hours",
+            where="--last_hours",
+            next_command=f"--last_hours {max(1, hours // step_hours) * step_hours}",
+        )
+    return hours // step_hours
