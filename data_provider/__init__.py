@@ -1,0 +1,1 @@
+"""From ERA5 files to batches, forward in time only."""

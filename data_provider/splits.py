@@ -1,0 +1,142 @@
+"""Training, validation and test are separated in time, at the same instants for all regions.
+
+A label period lies wholly inside its split; the context of a window may reach back into an earlier split, never
+forward.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from utils.errors import DataError, UsageError
+
+TRAIN, VALIDATION, TEST, NO_SPLIT = 0, 1, 2, -1
+SPLIT_NAMES = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitConfig:
+    """Splits in time."""
+
+    train_until: str | None = field(
+        default=None,
+        metadata={"help": "last year, day or hour of training (UTC), such as 2022 or 2022-12-31; else by split_shares"},
+    )
+    validation_until: str | None = field(
+        default=None, metadata={"help": "last year, day or hour of validation; what follows is the test"}
+    )
+    split_shares: tuple[float, ...] = field(
+        default=(0.7, 0.15, 0.15),
+        metadata={"help": "shares of the record for training, validation, test when no dates are given"},
+    )
+
+    def __post_init__(self) -> None:
+        if (self.train_until is None) != (self.validation_until is None):
+            raise UsageError(
+                "CONFIG",
+                "--train_until and --validation_until belong together.",
+                where="command line",
+                next_command="give both, or neither to split by --split_shares",
+            )
+        shares = self.split_shares
+        if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+            raise UsageError(
+                "CONFIG",
+                "--split_shares takes three positive shares that sum to 1.",
+                where="--split_shares",
+                evidence=f"got {' '.join(map(str, shares))}",
+                next_command="--split_shares 0.7 0.15 0.15",
+            )
+
+
+class Boundaries(NamedTuple):
+    """First instant after training and first instant after validation, both datetime64[s]."""
+
+    train_end: np.datetime64
+    validation_end: np.datetime64
+
+
+def boundaries(config: SplitConfig, times: np.ndarray) -> Boundaries:
+    """Find where training and validation end.
+
+    Args:
+        config: dates or shares.
+        times: `(T,)` datetime64[s], the whole record.
+
+    Raises:
+        UsageError: the dates cannot be read or lie in the wrong order.
+        DataError: a date lies outside the record.
+    """
+    if config.train_until is None or config.validation_until is None:
+        return _by_share(config.split_shares, times)
+    ends = Boundaries(
+        _end_of(config.train_until, "--train_until"), _end_of(config.validation_until, "--validation_until")
+    )
+    if not ends.train_end < ends.validation_end:
+        raise UsageError(
+            "CONFIG",
+            "Validation must end after training.",
+            where="--train_until, --validation_until",
+            evidence=f"training ends {ends.train_end}, validation {ends.validation_end}",
+            next_command="--train_until 2022 --validation_until 2023",
+        )
+    if not (times[0] < ends.train_end and ends.validation_end < times[-1]):
+        raise DataError(
+            "SPLIT_EMPTY",
+            "A split would hold no data.",
+            where="--train_until, --validation_until",
+            evidence=f"the record runs from {times[0]} to {times[-1]}; training would end {ends.train_end}, "
+            f"validation {ends.validation_end}",
+            next_command="choose dates inside the record, or leave both out to split by shares",
+        )
+    return ends
+
+
+def assign(init_times: np.ndarray, ends: Boundaries, *, lead_time_hours: int, accumulation_hours: int) -> np.ndarray:
+    """Return the split of each init time, -1 where the label period crosses a boundary.
+
+    Args:
+        init_times: `(N,)` datetime64[s].
+        ends: where training and validation end.
+        lead_time_hours: hours from init time to the end of the label period.
+        accumulation_hours: length of the label period.
+
+    Returns:
+        `(N,)` int8 of 0 train, 1 validation, 2 test, -1 none.
+    """
+    period_end = init_times + np.timedelta64(lead_time_hours, "h")
+    period_start = period_end - np.timedelta64(accumulation_hours, "h")
+    split = np.full(len(init_times), NO_SPLIT, np.int8)
+    split[period_end <= ends.train_end] = TRAIN
+    split[(period_start >= ends.train_end) & (period_end <= ends.validation_end)] = VALIDATION
+    split[period_start >= ends.validation_end] = TEST
+    return split
+
+
+def _by_share(shares: tuple[float, ...], times: np.ndarray) -> Boundaries:
+    span = times[-1] - times[0]
+    days = [(times[0] + span * part).astype("datetime64[D]") for part in (shares[0], shares[0] + shares[1])]
+    return Boundaries(*(day.astype("datetime64[s]") for day in days))
+
+
+def _end_of(text: str, flag: str) -> np.datetime64:
+    """Return the first instant after a year, month, day or hour written as text."""
+    try:
+        moment = np.datetime64(text.strip().replace(" ", "T"))
+    except ValueError:
+        moment = np.datetime64("NaT")
+    if np.isnat(moment):
+        raise UsageError(
+            "CONFIG",
+            f"{flag} is no date.",
+            where=flag,
+            evidence=f"got {text!r}",
+            next_command=f"{flag} 2022, {flag} 2022-12-31 or {flag} 2022-12-31T18",
+        )
+    unit = np.datetime_data(moment.dtype)[0]
+    if unit in ("Y", "M", "D"):
+        return (moment + 1).astype("datetime64[s]")
+    return moment.astype("datetime64[s]")

@@ -1,0 +1,80 @@
+"""Prepared tables as users bring them, right and wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_provider.rain_table import read_table
+from tests import make_table
+from utils.errors import DataError
+
+
+def test_a_users_own_csv_needs_no_description_beside_it(tmp_path: Path) -> None:
+    """People bring the table of their notes: columns and step are enough."""
+    content = make_table.frame(n_times=200, step_hours=12)
+    table = read_table(make_table.write(tmp_path, content=content))
+    assert table.regions == ("costa", "sierra") and table.features == make_table.FEATURES
+    assert table.step_hours == 12 and table.lead_time_hours == 24 and table.n_classes == 2
+    row = content[(content.region == "sierra")].iloc[7]
+    assert table.values[1, 7].tolist() == pytest.approx(row[list(table.features)].tolist(), rel=1e-6)
+    assert table.label[1, 7] == row["rain_24h"] and table.label[1, -1] == -1
+    assert table.precipitation_mm[1, 7] == pytest.approx(row["precipitation"])
+
+
+def test_rows_in_any_order_give_the_same_table(tmp_path: Path) -> None:
+    """A table sorted by time and not by region must not mix regions."""
+    content = make_table.frame(n_times=100)
+    straight = read_table(make_table.write(tmp_path, "a.csv", content))
+    mixed = read_table(make_table.write(tmp_path, "b.csv", content.sort_values(["timestamp", "region"])))
+    assert np.array_equal(straight.values, mixed.values)
+
+
+def test_an_absent_hour_is_marked_and_not_closed_up(tmp_path: Path) -> None:
+    """Closing the gap would make windows of 1440 hours that span more."""
+    content = make_table.frame(n_times=100, regions=("costa",)).drop(index=[40, 41])
+    table = read_table(make_table.write(tmp_path, content=content))
+    assert len(table.times) == 100 and np.flatnonzero(~table.present[0]).tolist() == [40, 41]
+
+
+def _without(column: str):
+    return lambda content: content.drop(columns=column)
+
+
+def _with(column: str, row: int, value: object):
+    def change(content):
+        content = content.astype({column: object}) if isinstance(value, str) else content
+        content.loc[row, column] = value
+        return content
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "word"),
+    [
+        (_without("timestamp"), "DATA_TABLE", "timestamp"),
+        (_without("rain_24h"), "DATA_TABLE", "label"),
+        (_with("t2m", 5, "warm"), "DATA_TABLE", "t2m"),
+        (_with("timestamp", 5, "yesterday"), "DATA_TABLE", "yesterday"),
+        (_with("rain_24h", 5, -1.0), "LABEL_RANGE", "line 7"),
+        (lambda content: content.iloc[[0, 1, 1, 2]], "TIME_DUPLICATE", "2019-01-01 01:00:00"),
+        (lambda content: content.iloc[:1], "DATA_TABLE", "two times"),
+    ],
+)
+def test_a_damaged_table_is_refused_with_its_place(tmp_path: Path, change, code: str, word: str) -> None:
+    """Each of these trained on garbage, or died in a traceback, before it had a name."""
+    path = make_table.write(tmp_path, content=change(make_table.frame(n_times=100)))
+    with pytest.raises(DataError) as caught:
+        read_table(path)
+    assert caught.value.code == code and word in str(caught.value) and str(path) in caught.value.where
+
+
+def test_a_missing_table_names_the_commands_that_make_one(tmp_path: Path) -> None:
+    """Synthetic data are never used unasked: the user chooses."""
+    with pytest.raises(DataError) as caught:
+        read_table(tmp_path / "peru_rainfall.csv")
+    assert caught.value.code == "DATA_MISSING" and caught.value.exit_code == 3
+    assert "quickstart.sh" in str(caught.value) and "prepare_era5.sh" in str(caught.value)
