@@ -1,0 +1,122 @@
+"""Forecasts beside what happened: the typed border between experiments and their scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.errors import DataError
+
+_ARRAYS = ("init_time", "region", "probability", "observed", "climatology")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecasts:
+    """Probabilities of one event beside what happened, one entry per region and init_time.
+
+    Attributes:
+        init_time: `(N,)` datetime64, when the forecast is made.
+        region: `(N,)` names.
+        probability: `(N,)` forecast probability of the event.
+        observed: `(N,)` 0 or 1.
+        climatology: `(N,)` probability from the monthly training climatology of the region.
+        cut: probability from which on the event is forecast.
+    """
+
+    init_time: np.ndarray
+    region: np.ndarray
+    probability: np.ndarray
+    observed: np.ndarray
+    climatology: np.ndarray
+    cut: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_lengths(self)
+        for name in ("probability", "climatology"):
+            check_values(name, np.asarray(getattr(self, name), dtype=np.float64))
+        check_values("observed", np.asarray(self.observed, dtype=np.float64), binary=True)
+
+    def select(self, chosen: np.ndarray) -> Forecasts:
+        """The entries where the boolean `(N,)` is true."""
+        return Forecasts(**{name: getattr(self, name)[chosen] for name in _ARRAYS}, cut=self.cut)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassForecasts:
+    """Probabilities of several ordered classes (number of thresholds reached) beside what happened.
+
+    Attributes:
+        init_time: `(N,)` datetime64.
+        region: `(N,)` names.
+        probability: `(N, K)` probability of each class.
+        observed: `(N,)` class, 0 to K - 1.
+        climatology: `(N, K)` monthly training climatology of the region.
+        threshold_mm: the K - 1 thresholds between the classes, in millimetres.
+        cut: K - 1 cuts, one per threshold.
+    """
+
+    init_time: np.ndarray
+    region: np.ndarray
+    probability: np.ndarray
+    observed: np.ndarray
+    climatology: np.ndarray
+    threshold_mm: tuple[float, ...]
+    cut: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_lengths(self)
+        n_classes = len(self.threshold_mm) + 1
+        if not self.cut:
+            object.__setattr__(self, "cut", (0.5,) * (n_classes - 1))
+        if self.probability.shape[1:] != (n_classes,) or len(self.cut) != n_classes - 1:
+            raise ValueError(
+                f"{len(self.threshold_mm)} thresholds need {n_classes} class probabilities and {n_classes - 1} cuts, "
+                f"got {self.probability.shape[1:]} and {len(self.cut)}"
+            )
+
+    def exceedance(self, threshold: int) -> Forecasts:
+        """Forecasts of "threshold number `threshold` is reached", counted from 0."""
+        return Forecasts(
+            init_time=self.init_time,
+            region=self.region,
+            probability=_at_least(self.probability, threshold + 1),
+            observed=(np.asarray(self.observed) > threshold).astype(np.int8),
+            climatology=_at_least(self.climatology, threshold + 1),
+            cut=self.cut[threshold],
+        )
+
+    def predicted_class(self) -> np.ndarray:
+        """`(N,)` number of thresholds forecast as reached, counted upwards until the first that is not."""
+        reached = [self.exceedance(j).probability >= self.cut[j] for j in range(len(self.cut))]
+        return np.logical_and.accumulate(reached, axis=0).sum(0)
+
+
+def month_of(init_time: np.ndarray) -> np.ndarray:
+    """Calendar month of `(N,)` datetime64 as text, "01" to "12"."""
+    names = np.array([f"{month:02d}" for month in range(1, 13)])
+    return names[np.asarray(init_time).astype("datetime64[M]").astype(np.int64) % 12]
+
+
+def _check_lengths(forecasts: Forecasts | ClassForecasts) -> None:
+    lengths = {name: len(getattr(forecasts, name)) for name in _ARRAYS}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"forecasts need arrays of one length, got {lengths}")
+
+
+def check_values(name: str, values: np.ndarray, *, binary: bool = False) -> None:
+    """Refuse what is not a probability, or not 0 or 1."""
+    wrong = ~np.isin(values, (0.0, 1.0)) if binary else ~((values >= 0) & (values <= 1))
+    if wrong.any():
+        raise DataError(
+            "METRIC_UNDEFINED",
+            f"{int(wrong.sum())} of {values.size} values of {name} are not {'0 or 1' if binary else 'in 0 to 1'}",
+            where=f"{name}, first at sample {int(np.argmax(wrong))}",
+            evidence=f"value {values[int(np.argmax(wrong))]}",
+            next_command="run.py --task_name diagnose shows where values that are not finite come from",
+        )
+
+
+def _at_least(probability: np.ndarray, level: int) -> np.ndarray:
+    """Probability of class `level` or higher; a sum of rounded parts may pass 1 by a hair."""
+    return np.clip(np.asarray(probability, dtype=np.float64)[:, level:].sum(1), 0.0, 1.0)
