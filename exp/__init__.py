@@ -1,0 +1,1 @@
+"""Experiments: where models and data meet."""

@@ -1,0 +1,128 @@
+"""What happens at the end of an epoch: the metrics log, the best and last checkpoint, early stopping."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from exp.trainer import Row, Trainer
+from utils import checkpoint
+from utils.errors import NumericalError
+from utils.run_directory import append_json_line
+
+logger = logging.getLogger(__name__)
+HIGHER_IS_BETTER = {"loss": False, "brier_score": False, "roc_auc": True}
+UNDEFINED_EPOCHS = 2
+
+
+class MetricsLog:
+    """Writes each row to metrics.jsonl and one line to the log.
+
+    Args:
+        path: metrics.jsonl.
+        base_rate_entropy: loss of a forecast that always gives the base rate of training.
+    """
+
+    def __init__(self, path: Path, base_rate_entropy: float) -> None:
+        self.path = path
+        self.base_rate_entropy = base_rate_entropy
+
+    def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
+        """Log the row; never stops."""
+        row["base_rate_entropy"] = self.base_rate_entropy
+        append_json_line(self.path, row)
+        logger.info(
+            "epoch %d/%d  loss %.4f  validation loss %s  roc_auc %s  rate %.1e  gradient norm %s  skipped %d  %.0f s",
+            row["epoch"],
+            trainer.config.train_epochs,
+            row["train_loss"],
+            _short(row["validation_loss"]),
+            _short(row["validation_roc_auc"]),
+            row["learning_rate"],
+            _short(row["gradient_norm_median"]),
+            row["skipped_steps"],
+            row["train_seconds"] + row["validation_seconds"],
+        )
+        if row["epoch"] == 1:
+            logger.info("  (a forecast that always gives the base rate has a loss of %.4f)", self.base_rate_entropy)
+        return False
+
+
+class BestCheckpoint:
+    """Keeps the best weights in best.pt and all that a later run needs in last.pt; stops when patience is over.
+
+    A score that is not finite is never the best, and two such epochs in a row end the run.
+
+    Args:
+        run: run directory.
+        score: name of the validation score.
+        patience: epochs without improvement before stopping.
+    """
+
+    def __init__(self, run: Path, score: str, patience: int) -> None:
+        self.run, self.score, self.patience = run, score, patience
+        self.best: float | None = None
+        self.best_epoch = 0
+        self.undefined = 0
+        self.state: dict[str, torch.Tensor] = {}
+
+    def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
+        """Save, and say whether to stop.
+
+        Raises:
+            NumericalError: the score was not finite twice in a row.
+        """
+        value = row[f"validation_{self.score}"]
+        if value is None or not math.isfinite(value):
+            self._undefined(row["epoch"])
+        else:
+            self.undefined = 0
+            if self._is_better(value):
+                self.best, self.best_epoch = value, row["epoch"]
+                self.state = {
+                    name: tensor.detach().cpu().clone() for name, tensor in trainer.model.state_dict().items()
+                }
+                checkpoint.save(self.run / "best.pt", self.state)
+        checkpoint.save(self.run / "last.pt", _training_state(trainer, self))
+        if row["epoch"] - self.best_epoch < self.patience:
+            return False
+        logger.info("No better %s for %d epochs: stopping.", self.score, self.patience)
+        return True
+
+    def _is_better(self, value: float) -> bool:
+        if self.best is None:
+            return True
+        return value > self.best if HIGHER_IS_BETTER[self.score] else value < self.best
+
+    def _undefined(self, epoch: int) -> None:
+        self.undefined += 1
+        logger.warning("METRIC_UNDEFINED: validation %s is not finite in epoch %d.", self.score, epoch)
+        if self.undefined >= UNDEFINED_EPOCHS:
+            raise NumericalError(
+                "METRIC_UNDEFINED",
+                f"The validation {self.score} was not finite in {UNDEFINED_EPOCHS} epochs in a row.",
+                where=f"epoch {epoch}",
+                evidence=f"best so far: {self.best} in epoch {self.best_epoch}, kept in best.pt",
+                next_command="lower --learning_rate, use --amp off, and check the data for missing values",
+            )
+
+
+def _training_state(trainer: Trainer, best: BestCheckpoint) -> dict[str, Any]:
+    return {
+        "epoch": trainer.epoch,
+        "step": trainer.step_number,
+        "best_score": best.best,
+        "best_epoch": best.best_epoch,
+        "model_state_dict": trainer.model.state_dict(),
+        "optimizer_state_dict": trainer.optimizer.state_dict(),
+        "scheduler_state_dict": {"last_epoch": trainer.schedule.last_epoch},
+        "torch_rng_state": torch.get_rng_state(),
+    }
+
+
+def _short(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"

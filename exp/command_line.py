@@ -1,0 +1,32 @@
+"""From the words of a command line to the settings of a run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import fields
+
+from exp.openltm_flags import OpenLTMFlags
+from exp.settings import PredictConfig, RunConfig, Settings, all_groups, resolve, shown_groups
+from utils import flags
+
+logger = logging.getLogger(__name__)
+
+
+def read(words: Sequence[str], *, description: str = "", epilog: str = "") -> Settings:
+    """Read a command line; flags of other models are accepted and named in one line.
+
+    Raises:
+        UsageError: an unknown flag, preset or model, or a value that is refused.
+    """
+    groups = all_groups()
+    first_look = resolve(flags.parse_given("run.py", "", groups, argv=words, help_text=False))
+    run = flags.build(RunConfig, first_look)
+    shown = shown_groups(run.task_name, run.model)
+    given = flags.parse_given("run.py", description, shown, argv=words, epilog=epilog, also_known=groups)
+    used = {field.name for group in (*shown, OpenLTMFlags, PredictConfig) for field in fields(group)}
+    if run.task_name != "predict":
+        for name in given:
+            if name not in used:
+                logger.info("--%s is not used by %s.", name, run.model)
+    return Settings.from_values(resolve(given), given)

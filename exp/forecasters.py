@@ -1,0 +1,208 @@
+"""Networks and references behind one interface: fit on windows, give probabilities, save plain tensors."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+import models
+from data_provider.factory import Splits
+from data_provider.windows import WindowSet
+from exp.callbacks import BestCheckpoint, MetricsLog
+from exp.micro_batches import fitting_batch_size
+from exp.settings import Dimensions, Settings
+from exp.trainer import Trainer, amp_dtype, predict_logits
+from layers import losses
+from layers.window_features import WindowFeatures
+from utils import checkpoint
+
+logger = logging.getLogger(__name__)
+EVALUATION_BATCH = 4
+FEATURE_BATCH = 512
+
+
+class Forecaster(Protocol):
+    """A model as the experiment sees it."""
+
+    def fit(self, splits: Splits, run: Path) -> list[dict[str, Any]]:
+        """Fit on the training windows, choose on validation, write best.pt; return the history."""
+        ...
+
+    def probabilities(self, windows: WindowSet) -> np.ndarray:
+        """Return `(N, n_classes)` class probabilities of the windows, in their order."""
+        ...
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take the tensors of best.pt."""
+        ...
+
+    def cost(self) -> dict[str, Any]:
+        """Return parameters and the like, for the scores file."""
+        ...
+
+
+def build(settings: Settings, dimensions: Dimensions, device: torch.device) -> Forecaster:
+    """Build the model that the flags name."""
+    n_outputs = losses.n_outputs(settings.loss, dimensions.n_classes) if _is_network(settings) else dimensions.n_classes
+    model = models.build(settings.run.model, settings.model_arguments(dimensions, n_outputs))
+    if _is_network(settings):
+        return NetworkForecaster(model.to(device), settings, dimensions)
+    return ReferenceForecaster(model, dimensions)
+
+
+def _is_network(settings: Settings) -> bool:
+    return models.kind(settings.run.model) == "network"
+
+
+class NetworkForecaster:
+    """A network trained by the trainer."""
+
+    def __init__(self, model: torch.nn.Module, settings: Settings, dimensions: Dimensions) -> None:
+        self.model, self.settings, self.dimensions = model, settings, dimensions
+        self.loss = losses.build_loss(settings.loss, dimensions.n_classes)
+        self.micro_batch_size = settings.trainer.micro_batch_size or settings.trainer.batch_size
+        self.best_epoch: int | None = None
+
+    def fit(self, splits: Splits, run: Path) -> list[dict[str, Any]]:
+        """Train; the model ends with the weights of the best epoch."""
+        config = self.settings.trainer
+        for line in losses.describe(self.settings.loss).splitlines():
+            logger.info("%s", line)
+        if config.micro_batch_size is None:
+            self.micro_batch_size = fitting_batch_size(self.model, self.loss, splits.train, config.batch_size)
+        self.precision = amp_dtype(config.amp, splits.train.device)
+        best = BestCheckpoint(run, config.validation_score, config.patience)
+        entropy = base_rate_entropy(splits.train.index.label)
+        trainer = Trainer(
+            self.model,
+            self.loss,
+            config,
+            splits.train,
+            evaluate=lambda _: self._validate(splits.validation),
+            micro_batch_size=self.micro_batch_size,
+            seed=self.settings.run.seed,
+            callbacks=(MetricsLog(run / "metrics.jsonl", entropy), best),
+        )
+        history = trainer.fit()
+        self.best_epoch = best.best_epoch
+        if best.state:
+            self.model.load_state_dict(best.state)
+        return history
+
+    def probabilities(self, windows: WindowSet) -> np.ndarray:
+        """Return class probabilities."""
+        return losses.probabilities(self._logits(windows, "predicting")).double().cpu().numpy()
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take all weights, strictly."""
+        self.model.load_state_dict(dict(state))
+
+    def cost(self) -> dict[str, Any]:
+        """Return the number of parameters and how batches were split."""
+        return {
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "batch_size": self.settings.trainer.batch_size,
+            "micro_batch_size": self.micro_batch_size,
+            "best_epoch": self.best_epoch,
+        }
+
+    def _logits(self, windows: WindowSet, title: str) -> torch.Tensor:
+        precision = amp_dtype(self.settings.trainer.amp, windows.device)
+        return predict_logits(self.model, windows, self.micro_batch_size * EVALUATION_BATCH, precision, title=title)
+
+    def _validate(self, windows: WindowSet) -> dict[str, float | None]:
+        logits = self._logits(windows, "validation")
+        loss = self.loss(logits, windows.labels).item()
+        probability = losses.probabilities(logits).double().cpu().numpy()
+        return {"validation_loss": loss, **_validation_scores(probability, windows.index.label)}
+
+
+class ReferenceForecaster:
+    """A reference forecast: fitted in one go on what it asks for."""
+
+    def __init__(self, model: Any, dimensions: Dimensions) -> None:
+        self.model, self.dimensions = model, dimensions
+        self.seconds = 0.0
+
+    def fit(self, splits: Splits, run: Path) -> list[dict[str, Any]]:
+        """Fit on the training windows and write best.pt."""
+        inputs = reference_inputs(self.model.needs, splits.train, self.dimensions)
+        started = time.monotonic()
+        self.model.fit(inputs, splits.train.index.label)
+        self.seconds = time.monotonic() - started
+        checkpoint.save(run / "best.pt", self.model.state())
+        return []
+
+    def probabilities(self, windows: WindowSet) -> np.ndarray:
+        """Return class probabilities."""
+        return self.model.predict_probability(reference_inputs(self.model.needs, windows, self.dimensions))
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take the fitted tensors."""
+        self.model.load_state(state)
+
+    def cost(self) -> dict[str, Any]:
+        """Return the time of the fit."""
+        return {"fit_seconds": self.seconds}
+
+
+def reference_inputs(needs: tuple[str, ...], windows: WindowSet, dimensions: Dimensions) -> dict[str, np.ndarray]:
+    """Collect what a reference asks for, all of it from the same windows the networks see.
+
+    Args:
+        needs: among `features`, `region`, `month`, `past_class`.
+        windows: the windows of one split.
+        dimensions: of the data.
+
+    Returns:
+        name -> `(N, ...)` array.
+    """
+    index = windows.index
+    available = {
+        "region": lambda: index.region,
+        "month": lambda: index.month,
+        "past_class": lambda: index.past_class,
+        "features": lambda: _features(windows, dimensions),
+    }
+    return {name: available[name]() for name in needs}
+
+
+def base_rate_entropy(label: np.ndarray) -> float:
+    """Return the cross-entropy, in nats, of always forecasting the class shares of `label`."""
+    share = np.bincount(label) / len(label)
+    share = share[share > 0]
+    return float(-(share * np.log(share)).sum())
+
+
+def _features(windows: WindowSet, dimensions: Dimensions) -> np.ndarray:
+    """Return the engineered features and marks `(N, F)` of all windows."""
+    engineered = WindowFeatures(
+        dimensions.n_variables, dimensions.context_length, dimensions.step_hours, dimensions.pressure_index
+    )
+    ids = torch.arange(len(windows), device=windows.device)
+    parts = [
+        torch.cat([engineered(windows.inputs(part)), windows.marks[part]], dim=1).cpu()
+        for part in tqdm(ids.split(FEATURE_BATCH), disable=None, leave=False, desc="window features", unit="batch")
+    ]
+    return torch.cat(parts).numpy()
+
+
+def _validation_scores(probability: np.ndarray, label: np.ndarray) -> dict[str, float | None]:
+    """Return ROC AUC and Brier score of rain (class 1 or higher), None where not finite."""
+    from sklearn.metrics import brier_score_loss, roc_auc_score
+
+    rain, observed = probability[:, 1:].sum(axis=1), label > 0
+    if not np.isfinite(rain).all():
+        return {"validation_roc_auc": None, "validation_brier_score": None, "validation_rain_share": None}
+    return {
+        "validation_roc_auc": float(roc_auc_score(observed, rain)),
+        "validation_brier_score": float(brier_score_loss(observed, np.clip(rain, 0, 1))),
+        "validation_rain_share": float((rain >= 0.5).mean()),
+    }

@@ -1,0 +1,71 @@
+"""Published options by name: `--preset small`. Flags typed beside a preset win over it."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from utils.errors import UsageError
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Option A of the case: the size of the released checkpoint.
+    "full": {"e_layers": 8, "d_model": 1024, "d_ff": 2048, "n_heads": 8, "seq_len": 1440, "learning_rate": 1e-4},
+    # Option B of the case: four layers, 30 days of hourly context.
+    "small": {"e_layers": 4, "d_model": 512, "d_ff": 1024, "n_heads": 8, "seq_len": 720, "learning_rate": 1e-3},
+    # Trains on two cores in minutes: daily tokens over two weeks, each variable read out on its own, the last day
+    # beside it. No instance norm, since it erases the level of humidity and pressure.
+    "tiny": {
+        "e_layers": 2,
+        "d_model": 64,
+        "d_ff": 128,
+        "n_heads": 4,
+        "input_token_len": 24,
+        "output_token_len": 24,
+        "seq_len": 336,
+        "encoder_features": "states",
+        "pooling": "last",
+        "variate_pooling": "concat",
+        "last_hours": 24,
+        "dropout": 0.2,
+        "head_dropout": 0.3,
+        "batch_size": 128,
+        "learning_rate": 1e-3,
+        "weight_decay": 0.05,
+        "warmup_epochs": 0.5,
+        "cosine": True,
+        "train_epochs": 8,
+        "patience": 3,
+    },
+    # For tests and a first look: seconds, no skill to be expected.
+    "smoke": {
+        "e_layers": 1,
+        "d_model": 16,
+        "d_ff": 32,
+        "n_heads": 2,
+        "input_token_len": 24,
+        "output_token_len": 24,
+        "seq_len": 96,
+        "sample_stride_hours": 24,
+        "batch_size": 64,
+        "train_epochs": 1,
+        "boosting_trees": 20,
+    },
+}
+
+
+def flags_of(name: str) -> dict[str, Any]:
+    """Return the flags of a preset.
+
+    Raises:
+        UsageError: there is no such preset.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    close = difflib.get_close_matches(name, PRESETS, n=1)
+    raise UsageError(
+        "CONFIG",
+        f"There is no preset {name!r}.",
+        where="--preset",
+        evidence=f"presets: {', '.join(PRESETS)}",
+        next_command=f"--preset {close[0] if close else 'small'}",
+    )

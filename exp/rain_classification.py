@@ -1,0 +1,334 @@
+"""Will it rain in the next 24 hours? From flags to a trained, scored and drawn forecast in one run directory."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import statistics
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data_provider.factory import SPLIT_NAMES, Splits, load_splits
+from data_provider.preprocessing import Preprocessing
+from exp import figures, forecasters, scoring
+from exp.forecasters import Forecaster, NetworkForecaster
+from exp.settings import Dimensions, Settings, context_length
+from utils import checkpoint, run_directory
+from utils.errors import UsageError
+from utils.reproducibility import choose_device, environment, seed_everything
+from utils.verification import format_table
+
+logger = logging.getLogger(__name__)
+# A loaded encoder has these names in common with the classifier; what begins with one of the fresh ones may be missing.
+FRESH_PARTS = ("classifier.", "shortcut.")
+
+
+def train(settings: Settings) -> list[Path]:
+    """Train and score one run per seed.
+
+    Returns:
+        The run directories.
+
+    Raises:
+        ForeseenError: flags, data, checkpoint or numbers are at fault; the message says which.
+    """
+    device = choose_device(settings.run.device, settings.run.gpu)
+    splits = _load(settings, device)
+    _check_classes(settings, splits)
+    first = settings.run.seed
+    runs, results = [], []
+    for seed in range(first, first + settings.run.itr):
+        run, result = _train_one(settings.with_seed(seed), splits, device)
+        runs.append(run)
+        results.append(result)
+    if len(runs) > 1:
+        _summarise(settings, runs, results)
+    return runs
+
+
+def score_again(settings: Settings) -> Path:
+    """Score the newest finished run that agrees with every flag given; write the scores into a folder of that run.
+
+    Raises:
+        UsageError: no finished run agrees.
+    """
+    run = find_run(settings)
+    stored = run_directory.read_json(run / "config.json")
+    again = stored_settings(stored, settings.given)
+    device = choose_device(again.run.device, again.run.gpu)
+    preprocessing = Preprocessing.from_json(run_directory.read_json(run / "preprocessing.json"))
+    splits = _load(again, device, preprocessing)
+    forecaster = load_forecaster(run, again, device)
+    folder = run / f"scored-{datetime.now():%Y%m%d-%H%M%S}"
+    folder.mkdir(exist_ok=True)
+    logger.info("Scoring %s again.", run)
+    _score_and_write(forecaster, splits, again, folder, history=[])
+    return folder
+
+
+def find_run(settings: Settings) -> Path:
+    """Return the newest finished run that agrees with the flags given.
+
+    Raises:
+        UsageError: none agrees; the message shows how the newest ones differ.
+    """
+    own = settings.as_flags()
+    wanted = {name: own[name] for name in settings.given if name in own and name not in IGNORED_WHEN_MATCHING}
+    differences = []
+    for run in run_directory.finished_runs(settings.run.checkpoints):
+        stored = run_directory.read_json(run / "config.json")["flags"]
+        different = [
+            f"--{name} is {stored.get(name)}, not {value}"
+            for name, value in wanted.items()
+            if stored.get(name) != value
+        ]
+        if not different:
+            return run
+        differences.append(f"{run.name}: {'; '.join(different[:2])}")
+    raise UsageError(
+        "CONFIG",
+        "No finished run agrees with these flags.",
+        where=settings.run.checkpoints,
+        evidence=" | ".join(differences[:2]) or "no finished run there",
+        next_command="train it first with --is_training 1, or leave out the flags that differ",
+    )
+
+
+def load_forecaster(run: Path, settings: Settings, device: torch.device) -> Forecaster:
+    """Rebuild the model of a run from its config.json and best.pt."""
+    dimensions = Dimensions(**run_directory.read_json(run / "config.json")["dimensions"])
+    forecaster = forecasters.build(settings, dimensions, device)
+    forecaster.load_state(checkpoint.load(run / "best.pt", device=device))
+    return forecaster
+
+
+# Where a run is computed and kept says nothing about what it is.
+IGNORED_WHEN_MATCHING = {"is_training", "checkpoints", "device", "gpu", "itr", "config", "preset", "task_name"}
+
+
+def stored_settings(stored: dict[str, Any], given: Mapping[str, Any]) -> Settings:
+    """Rebuild the settings of a run from its config.json; what is given now wins."""
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored["flags"].items()}
+    return Settings.from_values(values | dict(given), given)
+
+
+def _load(settings: Settings, device: torch.device, preprocessing: Preprocessing | None = None) -> Splits:
+    length = context_length(settings)
+    if length != settings.data.seq_len:
+        logger.info(
+            "CONTEXT_TRIMMED: seq_len %d is no multiple of the token length %d; the newest %d rows are used, the "
+            "oldest %d dropped.",
+            settings.data.seq_len,
+            settings.model.input_token_len,
+            length,
+            settings.data.seq_len - length,
+        )
+    splits = load_splits(
+        settings.data,
+        settings.split,
+        settings.cleaning,
+        settings.scaling,
+        context_length=length,
+        device=device,
+        preprocessing=preprocessing,
+    )
+    _describe(splits)
+    return splits
+
+
+def _describe(splits: Splits) -> None:
+    table = splits.table
+    logger.info(
+        "%s%s: %d regions, %d times from %s to %s every %d h, %d variables",
+        "SYNTHETIC data, " if table.is_synthetic else "",
+        table.source,
+        len(table.regions),
+        len(table.times),
+        table.times[0],
+        table.times[-1],
+        table.step_hours,
+        len(splits.preprocessing.variables),
+    )
+    for name, part in zip(SPLIT_NAMES, splits.sets, strict=True):
+        index = part.index
+        logger.info(
+            "  %-10s %6d windows of %d rows, %s to %s, base rate %.3f",
+            name,
+            len(part),
+            part.context_length,
+            index.init_time.min(),
+            index.init_time.max(),
+            (index.label > 0).mean(),
+        )
+    counts = splits.preprocessing.counts
+    handled = {name: value for name, value in (counts | splits.left_out).items() if value and name != "rows"}
+    if handled:
+        logger.info("  cleaning: %s", ", ".join(f"{name} {value}" for name, value in handled.items()))
+    if splits.preprocessing.dropped:
+        logger.info("  ZERO_VARIANCE: constant in training, dropped: %s", ", ".join(splits.preprocessing.dropped))
+
+
+def _check_classes(settings: Settings, splits: Splits) -> None:
+    wanted = settings.run.n_classes
+    if wanted not in (None, splits.table.n_classes):
+        raise UsageError(
+            "CONFIG",
+            f"--n_classes {wanted} does not fit the table, which has {splits.table.n_classes} classes.",
+            where=str(splits.table.source),
+            evidence=f"thresholds {', '.join(map(str, splits.table.thresholds_mm))} mm",
+            next_command=f"--n_classes {splits.table.n_classes}, or prepare with other thresholds (--threshold_mm)",
+        )
+
+
+def _dimensions(splits: Splits) -> Dimensions:
+    return Dimensions(
+        n_classes=splits.table.n_classes,
+        n_variables=len(splits.preprocessing.variables),
+        context_length=splits.train.context_length,
+        n_marks=splits.train.marks.shape[1],
+        n_regions=len(splits.table.regions),
+        step_hours=splits.table.step_hours,
+        pressure_index=splits.pressure_index,
+    )
+
+
+def _train_one(settings: Settings, splits: Splits, device: torch.device) -> tuple[Path, dict[str, Any]]:
+    seed_everything(settings.run.seed)
+    dimensions = _dimensions(splits)
+    forecaster = forecasters.build(settings, dimensions, device)
+    loaded = _load_pretrained(forecaster, settings)
+    run = run_directory.create(settings.run.checkpoints, settings.run.model_id, settings.run.model, settings.run.seed)
+    with log_to(run / "train.log"):
+        logger.info("%s, seed %d, on %s -> %s", settings.run.model, settings.run.seed, device, run)
+        if loaded:
+            logger.info("%s", loaded)
+        _write_description(run, settings, splits, dimensions, device)
+        history = forecaster.fit(splits, run)
+        return run, _score_and_write(forecaster, splits, settings, run, history)
+
+
+def _load_pretrained(forecaster: Forecaster, settings: Settings) -> str:
+    if not settings.run.adaptation:
+        return ""
+    if not isinstance(forecaster, NetworkForecaster) or not hasattr(forecaster.model, "freeze_encoder"):
+        raise UsageError(
+            "CONFIG",
+            f"{settings.run.model} has no encoder to load weights into.",
+            where="--adaptation",
+            next_command="--model timer_xl_classifier, or leave out --adaptation",
+        )
+    path = Path(settings.run.pretrain_model_path)
+    return checkpoint.load_strict(forecaster.model, checkpoint.load(path), path, fresh_prefixes=FRESH_PARTS)
+
+
+def _write_description(
+    run: Path, settings: Settings, splits: Splits, dimensions: Dimensions, device: torch.device
+) -> None:
+    run_directory.write_json(
+        run / "config.json",
+        {
+            "command": shlex.join(["python", *sys.argv]),
+            "given": dict(settings.given),
+            "flags": settings.as_flags(),
+            "dimensions": asdict(dimensions),
+            "variables": splits.preprocessing.variables,
+            "regions": splits.table.regions,
+            "splits": {
+                "train_end": str(splits.ends.train_end),
+                "validation_end": str(splits.ends.validation_end),
+                "windows": {name: len(part) for name, part in zip(SPLIT_NAMES, splits.sets, strict=True)},
+                "left_out": splits.left_out,
+            },
+            "table": splits.table.attributes,
+            "description": settings.openltm.des,
+        },
+    )
+    run_directory.write_json(run / "environment.json", environment(device, splits.table.source))
+    run_directory.write_json(run / "preprocessing.json", splits.preprocessing.to_json())
+
+
+def _score_and_write(
+    forecaster: Forecaster, splits: Splits, settings: Settings, folder: Path, history: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Score, draw, write; scores.json comes last, since it marks a run as finished."""
+    result = scoring.evaluate(forecaster, splits, settings.run.cut_score)
+    scoring.write_probabilities(
+        folder / "predictions", splits.table, splits.test.index, result.probability, result.cuts
+    )
+    drawn = _draw(folder, history, result, splits)
+    scores = {
+        "model": settings.run.model,
+        "seed": settings.run.seed,
+        "synthetic": splits.table.is_synthetic,
+        "threshold_mm": splits.table.thresholds_mm,
+        "lead_time_hours": splits.table.lead_time_hours,
+        "accumulation_hours": splits.table.accumulation_hours,
+        "cost": forecaster.cost(),
+        "skipped_steps": sum(row["skipped_steps"] for row in history),
+        "cut": result.cuts,
+        "cut_score": result.cut_score,
+        "collapsed": result.is_collapsed,
+        "validation": result.validation,
+        "test": result.test,
+    }
+    run_directory.write_json(folder / run_directory.FINISHED_FILE, scores)
+    _report(folder, scores, drawn, splits)
+    return scores
+
+
+def _draw(folder: Path, history: list[dict[str, Any]], result: scoring.Evaluation, splits: Splits) -> list[Path]:
+    if find_spec("matplotlib") is None:
+        logger.info("matplotlib is not installed: no figures.")
+        return []
+    label = "synthetic data, not ERA5" if splits.table.is_synthetic else ""
+    return figures.write_all(folder, history, result.forecasts, result.test, label)
+
+
+def _report(folder: Path, scores: dict[str, Any], drawn: list[Path], splits: Splits) -> None:
+    title = "SYNTHETIC data, not ERA5: " if splits.table.is_synthetic else ""
+    logger.info("\n%s%s on the test split\n%s", title, scores["model"], format_table(scores["test"]))
+    if scores["collapsed"]:
+        logger.warning("COLLAPSED: the forecast says the same every time; none of these scores is skill.")
+    logger.info("scores       %s", folder / run_directory.FINISHED_FILE)
+    logger.info("predictions  %s", folder / "predictions.csv")
+    if drawn:
+        logger.info("figures      %s", drawn[0].parent)
+
+
+def _summarise(settings: Settings, runs: list[Path], results: list[dict[str, Any]]) -> None:
+    """Write mean and deviation over the seeds beside the runs."""
+    overall = [scoring.main_scores(result["test"]) for result in results]
+    names = ("roc_auc", "brier_skill_score", "macro_f1", "balanced_accuracy", "matthews_correlation", "accuracy")
+    summary: dict[str, Any] = {"runs": [run.name for run in runs], "seeds": [result["seed"] for result in results]}
+    logger.info("\n%s over %d seeds (mean, deviation)", settings.run.model, len(runs))
+    for name in names:
+        values = [scores[name] for scores in overall if scores[name] is not None]
+        if len(values) < 2:
+            continue
+        summary[name] = {"mean": statistics.mean(values), "deviation": statistics.stdev(values), "values": values}
+        logger.info("  %-22s %.4f  %.4f", name, summary[name]["mean"], summary[name]["deviation"])
+    path = runs[-1].parent / f"summary-{settings.run.model}-{datetime.now():%Y%m%d-%H%M%S}.json"
+    run_directory.write_json(path, summary)
+    logger.info("summary      %s", path)
+
+
+@contextmanager
+def log_to(path: Path) -> Iterator[None]:
+    """Copy what is logged into a file for as long as the block runs."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,227 @@
+"""All flags of a run as frozen configs, and which of them a task and a model use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import models
+from data_provider.cleaning import CleaningConfig
+from data_provider.factory import DataConfig
+from data_provider.scaling import ScalingConfig
+from data_provider.splits import SplitConfig
+from exp import presets
+from exp.openltm_flags import OpenLTMFlags
+from exp.trainer import TrainerConfig
+from layers.losses import LossConfig
+from utils import flags
+from utils.errors import UsageError
+from utils.reproducibility import DeviceName
+
+TaskName = Literal["classification", "predict"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Run."""
+
+    task_name: TaskName = field(
+        default="classification",
+        metadata={
+            "help": "classification trains and scores a rain forecast; predict applies a finished run to new files"
+        },
+    )
+    is_training: Literal[0, 1] = field(
+        default=1, metadata={"help": "1 trains; 0 scores the newest finished run that agrees with the flags given"}
+    )
+    model: str = field(
+        default="timer_xl_classifier", metadata={"help": f"one file in models/: {', '.join(models.names())}"}
+    )
+    model_id: str = field(default="peru_rainfall", metadata={"help": "name of the experiment; folder of its runs"})
+    checkpoints: str = field(default="checkpoints/", metadata={"help": "folder of all runs"})
+    preset: tuple[str, ...] = field(
+        default=(),
+        metadata={"help": f"published options, later ones win: {', '.join(presets.PRESETS)}", "repeat": True},
+    )
+    config: str | None = field(default=None, metadata={"help": "YAML file with defaults for any flags"})
+    n_classes: int | None = field(
+        default=None, metadata={"help": "classes; checked against the table, which has one more than thresholds"}
+    )
+    seed: int = field(default=0, metadata={"help": "first seed; one run has one seed"})
+    itr: int = field(default=1, metadata={"help": "number of runs, with seeds seed, seed+1, ..."})
+    device: DeviceName = field(default="auto", metadata={"help": "auto takes a GPU where there is one"})
+    gpu: int | None = field(
+        default=None, metadata={"help": "number of the GPU; without a GPU the CPU is used and said"}
+    )
+    adaptation: bool = field(default=False, metadata={"help": "start from the weights in pretrain_model_path"})
+    pretrain_model_path: str = field(
+        default="checkpoints/timer_xl/checkpoint.pth", metadata={"help": "pre-trained weights for --adaptation"}
+    )
+    cut_score: Literal[
+        "macro_f1",
+        "heidke_skill_score",
+        "peirce_skill_score",
+        "critical_success_index",
+        "f1",
+        "accuracy",
+        "matthews_correlation",
+    ] = field(
+        default="macro_f1", metadata={"help": "score on validation that decides from which probability on it is rain"}
+    )
+
+    def __post_init__(self) -> None:
+        if self.itr < 1:
+            raise UsageError(
+                "CONFIG", "--itr must be at least 1.", where="--itr", evidence=f"got {self.itr}", next_command="--itr 3"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig:
+    """Prediction."""
+
+    run: str | None = field(default=None, metadata={"help": "run directory whose model is used, for predict"})
+    input_dir: str = field(default="datasets/raw_era5", metadata={"help": "folder of ERA5 files to predict from"})
+    output: str = field(
+        default="predictions", metadata={"help": "output without suffix: .csv and .nc are written (predict)"}
+    )
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """What only the data know, handed to a model beside its flags.
+
+    Attributes:
+        n_classes: classes of the label.
+        n_variables: V.
+        context_length: L in rows.
+        n_marks: M, calendar and region marks.
+        n_regions: regions of the table.
+        step_hours: hours between rows.
+        pressure_index: position of surface pressure among the variables.
+    """
+
+    n_classes: int
+    n_variables: int
+    context_length: int
+    n_marks: int
+    n_regions: int
+    step_hours: int
+    pressure_index: int | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every config of a run, and the flags that were typed."""
+
+    run: RunConfig
+    data: DataConfig
+    split: SplitConfig
+    cleaning: CleaningConfig
+    scaling: ScalingConfig
+    trainer: TrainerConfig
+    loss: LossConfig
+    predict: PredictConfig
+    openltm: OpenLTMFlags
+    model: Any
+    given: Mapping[str, Any]
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
+        """Build all configs from flag values; what is not among them keeps its default.
+
+        Raises:
+            UsageError: a config refuses its values.
+        """
+        run = flags.build(RunConfig, values)
+        # The number of classes is the table's; a model hears it from the dimensions of the data.
+        of_the_model = {name: value for name, value in values.items() if name != "n_classes"}
+        return cls(
+            run=run,
+            data=flags.build(DataConfig, values),
+            split=flags.build(SplitConfig, values),
+            cleaning=flags.build(CleaningConfig, values),
+            scaling=flags.build(ScalingConfig, values),
+            trainer=flags.build(TrainerConfig, values),
+            loss=flags.build(LossConfig, values),
+            predict=flags.build(PredictConfig, values),
+            openltm=flags.build(OpenLTMFlags, values),
+            model=flags.build(models.config_class(run.model), of_the_model),
+            given=given,
+        )
+
+    def as_flags(self) -> dict[str, Any]:
+        """Return flag -> value of everything a run depends on."""
+        configs = (self.model, self.run, self.data, self.split, self.cleaning, self.scaling, self.trainer, self.loss)
+        return flags.as_dict(*configs) | {"n_classes": self.run.n_classes}
+
+    def with_seed(self, seed: int) -> Settings:
+        """Return the settings of one run."""
+        return replace(self, run=replace(self.run, seed=seed, itr=1))
+
+    def model_arguments(self, dimensions: Dimensions, n_outputs: int) -> SimpleNamespace:
+        """Return the object a model is built from: its flags, the dimensions of the data and the seed."""
+        values = flags.as_dict(self.model) | vars(dimensions) | {"n_classes": n_outputs, "seed": self.run.seed}
+        return SimpleNamespace(**values)
+
+
+def context_length(settings: Settings) -> int:
+    """Return the context in rows: `seq_len`, cut to whole tokens where the model has tokens.
+
+    Raises:
+        UsageError: the context is shorter than one token.
+    """
+    seq_len = settings.data.seq_len
+    token = getattr(settings.model, "input_token_len", 1)
+    if seq_len >= token:
+        return seq_len // token * token
+    raise UsageError(
+        "CONFIG",
+        "The context is shorter than one token.",
+        where="--seq_len, --input_token_len",
+        evidence=f"seq_len {seq_len}, input_token_len {token}",
+        next_command=f"--seq_len {token} or more, or --input_token_len {seq_len}",
+    )
+
+
+def shown_groups(task_name: str, model: str) -> list[type]:
+    """Return the groups of flags that a task and a model use."""
+    if task_name == "predict":
+        return [RunConfig, PredictConfig]
+    training = [TrainerConfig, LossConfig] if models.kind(model) == "network" else []
+    return [RunConfig, DataConfig, SplitConfig, CleaningConfig, ScalingConfig, models.config_class(model), *training]
+
+
+def all_groups() -> list[type]:
+    """Return every group, those of other models included."""
+    common = [
+        RunConfig,
+        PredictConfig,
+        DataConfig,
+        SplitConfig,
+        CleaningConfig,
+        ScalingConfig,
+        TrainerConfig,
+        LossConfig,
+    ]
+    return [*common, OpenLTMFlags, *(models.config_class(name) for name in models.names())]
+
+
+def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge presets, a YAML file and the typed flags; later ones win in this order.
+
+    Raises:
+        UsageError: unknown preset, or a file with names or values that are no flags.
+    """
+    values: dict[str, Any] = {}
+    groups = all_groups()
+    from_file = {}
+    if given.get("config"):
+        path = Path(given["config"])
+        from_file = flags.typed(groups, flags.read_yaml(path), str(path))
+    for name in (*from_file.get("preset", ()), *given.get("preset", ())):
+        values |= flags.typed(groups, presets.flags_of(name), f"preset {name}")
+    return values | from_file | dict(given)

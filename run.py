@@ -1,0 +1,56 @@
+#!/usr/bin/env python
+"""Timer-XL transfer learning on ERA5 rain: flags -> frozen configs -> one experiment -> exit code."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+
+from utils.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, ForeseenError
+
+DESCRIPTION = "Will it rain in the next 24 hours? Train, score and use Timer-XL and its references on ERA5."
+EPILOG = """examples:
+  bash scripts/quickstart.sh                                    everything once, on labelled synthetic data
+  python run.py --preset small                                  option B: a small model from scratch
+  python run.py --model gradient_boosting --seq_len 720         an honest reference, same windows and scores
+  python run.py --is_training 0 --preset small                  score the newest such run again
+  python run.py --task_name predict --run RUN --input_dir DIR   probabilities from new ERA5 files
+
+Each model has flags of its own: python run.py --model resnet1d --help"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; foreseen faults end with a message, not a traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    try:
+        _dispatch(list(sys.argv[1:] if argv is None else argv))
+    except ForeseenError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("INTERRUPTED: best.pt and last.pt of the last whole epoch are kept.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        print("INTERNAL: this is a fault of the program; please report the lines above.", file=sys.stderr)
+        return EXIT_INTERNAL
+    return EXIT_OK
+
+
+def _dispatch(words: list[str]) -> None:
+    from exp import command_line, openltm_flags, prediction, rain_classification
+
+    settings = command_line.read(words, description=DESCRIPTION, epilog=EPILOG)
+    openltm_flags.explain(settings.given, settings.data.seq_len)
+    if settings.run.task_name == "predict":
+        prediction.predict(settings)
+    elif settings.run.is_training:
+        rain_classification.train(settings)
+    else:
+        rain_classification.score_again(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
