@@ -14,6 +14,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from data_provider.sniff import DOWNLOAD_AGAIN
 from utils.errors import DataError, ForeseenError, StorageError
 
 MOST_MEMBERS = 200
@@ -148,5 +149,5 @@ def _damaged(archive_path: Path, what: str, evidence: str) -> DataError:
         f"{archive_path.name} {what}",
         where=str(archive_path),
         evidence=f"kind found: zip; {evidence}",
-        next_command="download the file again: bash scripts/download_era5.sh",
+        next_command=DOWNLOAD_AGAIN,
     )

@@ -176,7 +176,7 @@ def find_files(folder: Path) -> list[Path]:
         f"no ERA5 files in {folder}",
         where=str(folder),
         evidence=f"{evidence}; looked for {' '.join(SUFFIXES)}",
-        next_command="bash scripts/download_era5.sh   (real ERA5; or, to see everything work on synthetic data: "
+        next_command="download ERA5 as docs/data.md says   (or, to see everything work on synthetic data: "
         "bash scripts/quickstart.sh)",
     )
 

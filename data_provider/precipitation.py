@@ -206,7 +206,7 @@ def require_hours(times: np.ndarray, *, accumulation_hours: int, allow_incomplet
         evidence=f"a stamp every {step_hours:g} h: {present} of {accumulation_hours} hours of each label period; "
         "hourly tp is the rain of ONE hour. On real ERA5 a label from a single hour agrees with the true 24-hour label "
         "in 43-72 % of cases and catches 20-41 % of the rain",
-        next_command="download all 24 hours: bash scripts/download_era5.sh"
+        next_command="download all 24 hours (docs/data.md says what to ask for)"
         + (
             f"   (or --allow_incomplete_hours: the label is then the sum of {present} of {accumulation_hours} hours, "
             "and says so)"

@@ -204,7 +204,7 @@ def prepare_for_prediction(input_dir: str | Path, attributes: dict[str, Any]) ->
             "the new files have another time step than the table the run was trained with",
             where=str(input_dir),
             evidence=f"a stamp every {axis.step_hours:g} h, trained on every {trained['step_hours']:g} h",
-            next_command="download files of the same step: bash scripts/download_era5.sh",
+            next_command="download files of the same step (docs/data.md says what to ask for)",
         )
     recipe = Recipe(
         lead_time_hours=trained["lead_time_hours"],

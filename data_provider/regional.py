@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Iterable, Sequence
@@ -19,6 +18,7 @@ from data_provider.layout import CanonicalArray
 from data_provider.merging import Merger, Part
 from data_provider.units import CORE, OPTIONAL, QUANTITIES
 from utils.errors import DataError
+from utils.files import sha256
 
 logger = logging.getLogger(__name__)
 
@@ -180,17 +180,8 @@ def missing_variables(names: Sequence[str], seen: Sequence[str], *, where: str) 
         f"the files lack {', '.join(f'{name} ({QUANTITIES[name].long_name})' for name in names)}",
         where=where,
         evidence=f"variables found: {', '.join(seen) or 'none'}" + (f"; {note}" if note else ""),
-        next_command=f"request {requests} too, with bash scripts/download_era5.sh or from the Climate Data Store",
+        next_command=f"request {requests} too, from the Climate Data Store (docs/data.md says what to ask for)",
     )
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(HASH_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _require_years(regional: xr.Dataset, years: Sequence[int], *, where: str) -> None:
@@ -205,7 +196,8 @@ def _require_years(regional: xr.Dataset, years: Sequence[int], *, where: str) ->
             else "the files hold no time",
             where=where,
             evidence=f"years found among those asked for: {', '.join(map(str, sorted(present))) or 'none'}",
-            next_command="bash scripts/download_era5.sh, or ask for other years with --years FIRST LAST",
+            next_command="download the missing year (docs/data.md says what to ask for), or ask for other years: "
+            "--years FIRST LAST",
         )
 
 

@@ -15,7 +15,7 @@ from utils.errors import DataError
 
 HEAD_BYTES = 8192
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-DOWNLOAD_AGAIN = "download the file again: bash scripts/download_era5.sh"
+DOWNLOAD_AGAIN = "download the file again from the Climate Data Store (docs/data.md says what to ask for)"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,6 @@ the global attribute `synthetic`. See docs/data.md.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import sys
@@ -22,10 +21,10 @@ import xarray as xr
 from tqdm import tqdm
 
 from data_provider.synthetic_weather import LATITUDE, LONGITUDE, Fields, generate
-from data_provider.table_files import storage_error
 from data_provider.units import QUANTITIES
 from utils import flags
 from utils.errors import EXIT_OK, ForeseenError, UsageError
+from utils.files import sha256, storage_error
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ EXAMPLES = """example:
 
 What you get: hourly weather on a 2-degree grid over 0..-18 N, -82..-68 E, nine variables, seasons, a day and a night,
 a coast, the Andes and a jungle, a slow mode like El Nino. It exists so that everything can be tried without an account
-and without a download; nothing learned on it says anything about Peru. Real data: bash scripts/download_era5.sh"""
+and without a download; nothing learned on it says anything about Peru. Real data: docs/data.md"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +109,7 @@ def write_synthetic_era5(config: SyntheticConfig) -> list[Path]:
             chosen = slice(rows[0], rows[-1] + 1)
             path = folder / f"synthetic_era5_{str(month).replace('-', '')}.nc"
             write_month(path, times[chosen], {name: values[chosen] for name, values in fields.items()}, recipe)
-            hashes[path.name] = _sha256(path)
+            hashes[path.name] = sha256(path)
         record = {"title": TITLE, "recipe": recipe, "files": hashes}
         temporary = folder / f".{RECORD}.part"
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -187,13 +186,9 @@ def _files_already_whole(folder: Path, recipe: dict[str, object]) -> list[Path]:
         if record["recipe"] != recipe:
             return []
         paths = [folder / name for name in record["files"]]
-        return paths if all(_sha256(path) == record["files"][path.name] for path in paths) else []
+        return paths if all(sha256(path) == record["files"][path.name] for path in paths) else []
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

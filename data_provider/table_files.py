@@ -10,7 +10,6 @@ import csv
 import errno
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from data_provider.precipitation import MISSING_CLASS
-from data_provider.regional import sha256
-from utils.errors import StorageError
+from utils.files import sha256, storage_error
 
 # Attributes that are lists or mappings, kept as JSON text in NetCDF and as themselves in the JSON file.
 JSON_ATTRIBUTES = (
@@ -133,20 +131,3 @@ def write_csv(table: xr.Dataset, path: Path) -> None:
                 | {label_name: pd.arrays.IntegerArray(label, label == MISSING_CLASS)}
             )
             frame.to_csv(stream, header=False, index=False, lineterminator="\n")
-
-
-def storage_error(error: OSError | RuntimeError, output: Path) -> StorageError:
-    """What a failed write means, in the project's words.
-
-    The NetCDF library reports a full disk as a bare RuntimeError ("NetCDF: HDF error"), without a number.
-    """
-    full = isinstance(error, RuntimeError) or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    reason = "the disk or the quota is full" if full else getattr(error, "strerror", None) or str(error)
-    free = f"; free: {shutil.disk_usage(output.parent).free} bytes" if output.parent.is_dir() else ""
-    return StorageError(
-        "STORAGE_FULL" if full else "STORAGE_DENIED",
-        f"{output.name} cannot be written: {reason}",
-        where=str(output.parent),
-        evidence=f"{error}{free}",
-        next_command="free some space, or choose another place" if full else "choose another place",
-    )

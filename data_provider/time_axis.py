@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_provider.sniff import DOWNLOAD_AGAIN
 from utils.errors import DataError
 
 HOUR = np.timedelta64(3_600_000_000_000, "ns")
@@ -73,7 +74,7 @@ def examine(times: np.ndarray, *, where: str) -> TimeAxis:
             "the files hold no time at all",
             where=where,
             evidence="the time dimension has length 0",
-            next_command="download the file again: bash scripts/download_era5.sh",
+            next_command=DOWNLOAD_AGAIN,
         )
     steps = np.diff(times)
     if len(steps) == 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,8 +17,8 @@ from data_provider.windows import WindowIndex, WindowSet
 from exp.forecasters import Forecaster
 from models.climatology import Model as Climatology
 from utils import verification
+from utils.files import write_whole
 from utils.forecasts import ClassForecasts, Forecasts
-from utils.run_directory import denied
 
 logger = logging.getLogger(__name__)
 ERA5_ATTRIBUTION = "Contains modified Copernicus Climate Change Service information"
@@ -142,7 +141,7 @@ def write_probabilities(
     columns["observed_precipitation_mm"] = index.precipitation_mm
     frame = pd.DataFrame(columns)
     frame.loc[index.label == UNKNOWN_LABEL, "observed_class"] = pd.NA
-    _replace(stem.with_suffix(".csv"), lambda path: frame.to_csv(path, index=False))
+    write_whole(stem.with_suffix(".csv"), lambda path: frame.to_csv(path, index=False))
     _write_netcdf(stem.with_suffix(".nc"), frame, table, cuts)
     return frame
 
@@ -164,21 +163,7 @@ def _write_netcdf(path: Path, frame: pd.DataFrame, table: RainTable, cuts: tuple
         "cut": list(cuts),
         "attribution": table.attributes.get("attribution", ERA5_ATTRIBUTION),
     }
-    _replace(path, dataset.to_netcdf)
-
-
-def _replace(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write under a temporary name, then rename.
-
-    Raises:
-        StorageError: the folder cannot be written.
-    """
-    temporary = path.with_name(path.name + ".writing")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise denied(path, error) from None
+    write_whole(path, dataset.to_netcdf)
 
 
 def _climatology(splits: Splits) -> Climatology:

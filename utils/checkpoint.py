@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from utils.errors import CheckpointError, StorageError
-
-TEMPORARY_SUFFIX = ".writing"
+from utils.errors import CheckpointError
+from utils.files import write_whole
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Write under a temporary name, flush to the disk, then rename, so that no half file has the final name.
+    """Write a dict of tensors and plain values, whole or not at all.
 
     Raises:
         StorageError: no space, no permission, or the folder is gone.
     """
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-    try:
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _flush_folder(path.parent)
-    except (OSError, RuntimeError) as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise StorageError(
-            "STORAGE_FULL" if getattr(error, "errno", None) == 28 else "STORAGE_DENIED",
-            "A checkpoint could not be written; the one before it is untouched.",
-            where=str(path),
-            evidence=str(error),
-            next_command="free space or choose another folder with --checkpoints",
-        ) from None
+    write_whole(path, lambda temporary: torch.save(content, temporary))
 
 
 def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -123,12 +103,3 @@ def load_strict(model: torch.nn.Module, state: dict[str, Any], source: Path, *, 
 def _beginning(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(16)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the rename itself durable, where the system can open a folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -113,7 +113,7 @@ def check_values(name: str, values: np.ndarray, *, binary: bool = False) -> None
             f"{int(wrong.sum())} of {values.size} values of {name} are not {'0 or 1' if binary else 'in 0 to 1'}",
             where=f"{name}, first at sample {int(np.argmax(wrong))}",
             evidence=f"value {values[int(np.argmax(wrong))]}",
-            next_command="run.py --task_name diagnose shows where values that are not finite come from",
+            next_command="look at metrics.jsonl of the run for skipped steps, and train with a lower --learning_rate",
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import platform
 import random
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 
 from utils.errors import UsageError
+from utils.files import sha256
 
 logger = logging.getLogger(__name__)
 DeviceName = Literal["auto", "cpu", "cuda"]
@@ -87,12 +87,6 @@ def environment(device: torch.device, data_file: Path) -> dict[str, Any]:
             "cudnn": torch.backends.cudnn.version(),
         }
     return record
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _version(package: str) -> str | None:

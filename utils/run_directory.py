@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from utils.errors import StorageError
+from utils.files import storage_error, write_whole
 
 FINISHED_FILE = "scores.json"
 
@@ -30,9 +30,9 @@ def create(checkpoints: str, model_id: str, model: str, seed: int) -> Path:
             return run
         except FileExistsError as error:
             if not run.is_dir():
-                raise denied(run, error) from None
+                raise storage_error(error, run, "choose another folder with --checkpoints") from error
         except OSError as error:
-            raise denied(run, error) from None
+            raise storage_error(error, run, "choose another folder with --checkpoints") from error
     raise StorageError("STORAGE_DENIED", "No free name for a run directory.", where=str(parent))
 
 
@@ -42,15 +42,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         StorageError: the file cannot be written.
     """
-    temporary = path.with_name(path.name + ".writing")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise denied(path, error) from None
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -92,13 +84,3 @@ def _finite(content: Any) -> Any:
     if isinstance(content, float) and not math.isfinite(content):
         return None
     return content
-
-
-def denied(path: Path, error: OSError) -> StorageError:
-    """Return the error that says why a path could not be written."""
-    return StorageError(
-        "STORAGE_FULL" if error.errno == 28 else "STORAGE_DENIED",
-        f"Cannot write: {error.strerror}.",
-        where=str(path),
-        next_command="free space, or choose another folder with --checkpoints",
-    )

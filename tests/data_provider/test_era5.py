@@ -370,7 +370,7 @@ def test_an_empty_or_missing_folder_names_the_way_to_data(tmp_path: Path) -> Non
             find_files(folder)
         assert caught.value.code == "DATA_MISSING"
         assert str(folder) in caught.value.where
-        assert "scripts/download_era5.sh" in caught.value.next_command
+        assert "docs/data.md" in caught.value.next_command
         assert "scripts/quickstart.sh" in caught.value.next_command
 
 

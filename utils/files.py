@@ -1,0 +1,71 @@
+"""Files that are whole or absent, and what a failed write means."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from utils.errors import StorageError
+
+TEMPORARY_SUFFIX = ".writing"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write under a temporary name, flush to the disk, then rename: no half file ever has the final name.
+
+    Args:
+        path: the final name; a file that is there already stays until the new one is whole.
+        write: writes the content to the path it is given.
+
+    Raises:
+        StorageError: no space, no permission, or the folder is gone; nothing new is left behind.
+    """
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    try:
+        write(temporary)
+        _flush(temporary)
+        temporary.replace(path)
+        _flush(path.parent)
+    except (OSError, RuntimeError) as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise storage_error(error, path) from error
+
+
+def storage_error(error: OSError | RuntimeError, path: Path, advice: str = "choose another place") -> StorageError:
+    """Return what a failed write means, in the project's words.
+
+    The NetCDF library reports a full disk as a bare RuntimeError ("NetCDF: HDF error"), without a number.
+    """
+    full = not isinstance(error, OSError) or error.errno in FULL
+    reason = "the disk or the quota is full" if full else getattr(error, "strerror", None) or str(error)
+    free = f"; free: {shutil.disk_usage(path.parent).free} bytes" if path.parent.is_dir() else ""
+    return StorageError(
+        "STORAGE_FULL" if full else "STORAGE_DENIED",
+        f"{path.name} cannot be written: {reason}",
+        where=str(path),
+        evidence=f"{error}{free}",
+        next_command=f"free some space, or {advice}" if full else advice,
+    )
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Make what was written, or a rename in a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
