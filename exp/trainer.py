@@ -136,6 +136,7 @@ class Trainer:
             scaler=self.scaler,
         )
         self.epoch = self.step_number = 0
+        self.learning_rate = config.learning_rate
 
     def fit(self) -> list[Row]:
         """Train until the last epoch or until a callback says stop; return the history, a row an epoch.
@@ -166,7 +167,6 @@ class Trainer:
         self.guard.start_epoch()
         loss_sum = torch.zeros((), device=self.device)
         correct = torch.zeros((), device=self.device)
-        learning_rate = self.schedule.get_last_lr()[0]
         with tqdm(total=self.steps_per_epoch, disable=None, leave=False, unit="batch") as bar:
             bar.set_description(f"epoch {self.epoch}/{self.config.train_epochs}")
             for done, ids in enumerate(self._batches(), start=1):
@@ -181,7 +181,7 @@ class Trainer:
             "step": self.step_number,
             "train_loss": loss_sum.item() / len(self.train),
             "train_accuracy": correct.item() / len(self.train),
-            "learning_rate": learning_rate,
+            "learning_rate": self.learning_rate,
             "skipped_steps": self.guard.skipped,
             **self.guard.gradient_norms(),
         }
@@ -200,6 +200,7 @@ class Trainer:
             (share if self.scaler is None else self.scaler.scale(share)).backward()
             loss += share.detach()
             correct += (_answer(logits) == labels).sum()
+        self.learning_rate = self.schedule.get_last_lr()[0]
         self.guard.step(self.step_number, loss)
         self.schedule.step()
         self.step_number += 1

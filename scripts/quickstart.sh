@@ -15,14 +15,14 @@ step "1 of 4: synthetic ERA5 of Peru (hourly, labelled synthetic; never mixed wi
 step "2 of 4: regions, features, label"
 "$PYTHON" -m data_provider.prepare --input_dir datasets/synthetic_era5 --output datasets/processed/synthetic_peru.nc
 
-data=(--data_path synthetic_peru.csv --model_id synthetic_peru --seq_len 336 --sample_stride_hours 6)
+data=(--data_path synthetic_peru.csv --model_id synthetic_peru --sample_stride_hours 12)
 step "3 of 4: references"
 for model in climatology persistence logistic_regression gradient_boosting; do
-  "$PYTHON" run.py --model "$model" "${data[@]}"
+  "$PYTHON" run.py --model "$model" --seq_len 168 "${data[@]}"
 done
 
 step "4 of 4: Timer-XL"
-"$PYTHON" run.py --preset tiny "${data[@]}" "$@"
+"$PYTHON" run.py --preset tiny --train_epochs 2 "${data[@]}" "$@"
 
 step "all models, same windows, same scores ($((SECONDS - started)) s)"
 "$PYTHON" -m exp.comparison checkpoints/synthetic_peru
