@@ -45,7 +45,7 @@ class MetricsLog:
             row["learning_rate"],
             _short(row["gradient_norm_median"]),
             row["skipped_steps"],
-            row["train_seconds"] + row["validation_seconds"],
+            row["train_seconds"] + row["evaluation_seconds"],
         )
         if row["epoch"] == 1:
             logger.info("  (a forecast that always gives the base rate has a loss of %.4f)", self.base_rate_entropy)

@@ -153,7 +153,7 @@ class Trainer:
             row |= self.evaluate(self.model)
             row |= {
                 "train_seconds": trained - started,
-                "validation_seconds": time.monotonic() - trained,
+                "evaluation_seconds": time.monotonic() - trained,
                 "windows_per_second": len(self.train) / (trained - started),
             }
             history.append(row)

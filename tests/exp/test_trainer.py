@@ -81,6 +81,8 @@ def test_training_learns_and_the_same_seed_gives_the_same_bits() -> None:
     again = second.fit()
     assert history[-1]["validation_loss"] < 0.5 * history[0]["train_loss"]
     assert without_times(history) == without_times(again)
+    # Figures draw every validation_* of a row as a score.
+    assert {name for name in history[0] if name.startswith("validation_")} == {"validation_loss", "validation_roc_auc"}
     assert all(torch.equal(a, b) for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True))
 
 
