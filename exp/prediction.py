@@ -82,6 +82,14 @@ def _prepare(folder: Path, stored: dict) -> RainTable:
     from data_provider.prepare import prepare_for_prediction
 
     attributes = stored["table"]
+    if "recipe" not in attributes:
+        raise UsageError(
+            "CONFIG",
+            "This run was trained on a table whose making is not recorded, so new files cannot be prepared alike.",
+            where=f"--run, trained on {attributes.get('title', 'a CSV without a .json beside it')}",
+            evidence="no recipe among the attributes of the table",
+            next_command="prepare ERA5 with bash scripts/prepare_era5.sh and train on that table",
+        )
     table = table_from_dataset(prepare_for_prediction(folder, attributes), folder)
     if list(table.regions) != list(stored["regions"]):
         raise DataError(
