@@ -110,7 +110,7 @@ def load_splits(
     total = len(index)
     index = index.select(index.label != UNKNOWN_LABEL)
     without_label = total - len(index)
-    index, left_out = _without_missing(index, values, table, context_length, clean)
+    index, left_out = _without_missing(index, values, table, fitted.variables, context_length, clean)
     left_out["without_label"] = without_label
     assigned = splits.assign(
         index.init_time, ends, lead_time_hours=table.lead_time_hours, accumulation_hours=table.accumulation_hours
@@ -167,34 +167,37 @@ def place_table(values: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 def _without_missing(
-    index: WindowIndex, values: np.ndarray, table: RainTable, context_length: int, clean: CleaningConfig
+    index: WindowIndex,
+    values: np.ndarray,
+    table: RainTable,
+    variables: tuple[str, ...],
+    context_length: int,
+    clean: CleaningConfig,
 ) -> tuple[WindowIndex, dict[str, int]]:
     """Leave out windows that begin in the head rows; refuse or drop those with other missing values."""
     missing = with_missing(values, index, context_length)
-    if clean.fill == "none" or not missing.any():
-        if missing.any():
-            _refuse_missing(index, missing, values, table)
-        return index, {"missing_values": 0, "head_rows": 0}
-    head = np.cumsum(~np.isnan(values).any(axis=-1), axis=1).reshape(-1) == 0
-    oldest = index.end - context_length + 1
-    at_head = missing & head[oldest]
+    at_head = np.zeros(len(index), bool)
+    if clean.fill != "none":
+        head = np.cumsum(~np.isnan(values).any(axis=-1), axis=1).reshape(-1) == 0
+        at_head = missing & head[index.end - context_length + 1]
     elsewhere = missing & ~at_head
     if elsewhere.any() and clean.fill != "drop":
-        _refuse_missing(index, elsewhere, values, table)
+        raise _missing_values(elsewhere, values, table, variables)
     return index.select(~missing), {"missing_values": int(elsewhere.sum()), "head_rows": int(at_head.sum())}
 
 
-def _refuse_missing(index: WindowIndex, touched: np.ndarray, values: np.ndarray, table: RainTable) -> None:
-    per_row = np.isnan(values) & table.present[..., None]
-    region, row, _ = (axis[0] for axis in np.nonzero(per_row))
-    columns = np.flatnonzero(per_row.any(axis=(0, 1)))
-    raise DataError(
+def _missing_values(touched: np.ndarray, values: np.ndarray, table: RainTable, variables: tuple[str, ...]) -> DataError:
+    """Return the error that says which variables, rows and times are missing, and how many windows they touch."""
+    missing = np.isnan(values) & table.present[..., None]
+    region, row, _ = (int(axis[0]) for axis in np.nonzero(missing))
+    names = [name for name, is_missing in zip(variables, missing.any(axis=(0, 1)), strict=True) if is_missing]
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return DataError(
         "DATA_NAN",
         f"{100 * touched.mean():.1f} % of the windows hold a missing value; one is enough to make an output NaN.",
-        where=f"{table.source}: {len(columns)} variables, first in region {table.regions[region]} "
-        f"at {table.times[row]}",
-        evidence=f"{int(per_row.sum())} missing values in {int(per_row.any(axis=-1).sum())} rows; "
-        f"{int(touched.sum())} of {len(index)} windows touched",
+        where=f"{table.source}, {shown}, first in region {table.regions[region]} at {table.times[row]}",
+        evidence=f"{int(missing.sum())} missing values in {int(missing.any(axis=-1).sum())} rows; "
+        f"{int(touched.sum())} of {len(touched)} windows touched",
         next_command="--fill forward_then_zero (training mean), --fill drop (leave these windows out), or mend the "
         "source and prepare again",
     )

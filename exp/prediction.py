@@ -13,7 +13,7 @@ from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import RainTable, table_from_dataset
 from data_provider.windows import WindowIndex, WindowSet, with_missing
 from exp import scoring
-from exp.rain_classification import load_forecaster, stored_settings
+from exp.finished_runs import load_forecaster, stored_settings
 from exp.settings import Settings
 from utils import run_directory
 from utils.errors import DataError, UsageError

@@ -200,7 +200,7 @@ class Trainer:
             (share if self.scaler is None else self.scaler.scale(share)).backward()
             loss += share.detach()
             correct += (_answer(logits) == labels).sum()
-        self.learning_rate = self.schedule.get_last_lr()[0]
+        self.learning_rate = float(self.schedule.get_last_lr()[0])
         self.guard.step(self.step_number, loss)
         self.schedule.step()
         self.step_number += 1

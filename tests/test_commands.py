@@ -110,6 +110,7 @@ def test_no_finished_run_that_agrees_ends_with_2_and_shows_the_difference(
     assert program.main(shlex.split(SCORE_AGAIN)) == 2
     assert "no finished run" in capsys.readouterr().err
     assert program.main(shlex.split(f"{OPTION_B} {TINY} {ONE_EPOCH}")) == 0
+    assert program.main(["--is_training", "0", "--preset", "small", "--seq_len", "96"]) == 2
     assert program.main(["--is_training", "0", "--d_model", "512"]) == 2
     assert "--d_model is 16, not 512" in capsys.readouterr().err
 

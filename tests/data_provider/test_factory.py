@@ -58,7 +58,7 @@ def test_a_value_missing_longer_than_the_fill_reaches_is_refused_with_its_place(
     content.loc[400:420, "t2m"] = np.nan
     with pytest.raises(DataError) as caught:
         load(tmp_path, content)
-    assert caught.value.code == "DATA_NAN" and "costa at 2019-01-17T22" in caught.value.where
+    assert caught.value.code == "DATA_NAN" and "t2m, first in region costa at 2019-01-17T22" in caught.value.where
     assert "--fill" in caught.value.next_command
 
 

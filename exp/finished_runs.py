@@ -1,0 +1,61 @@
+"""Finished runs: find one by the flags given, rebuild its settings and its model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from exp import forecasters
+from exp.forecasters import Forecaster
+from exp.settings import Dimensions, Settings, resolve
+from utils import checkpoint, run_directory
+from utils.errors import UsageError
+
+# Where a run is computed and kept says nothing about what it is.
+IGNORED_WHEN_MATCHING = {"is_training", "checkpoints", "device", "gpu", "itr", "config", "preset", "task_name"}
+
+
+def find_run(settings: Settings) -> Path:
+    """Return the newest finished run that agrees with the flags given, those of a preset included.
+
+    Raises:
+        UsageError: none agrees; the message shows how the newest ones differ.
+    """
+    own = settings.as_flags()
+    given = resolve(settings.given)
+    wanted = {name: own[name] for name in given if name in own and name not in IGNORED_WHEN_MATCHING}
+    differences = []
+    for run in run_directory.finished_runs(settings.run.checkpoints):
+        stored = run_directory.read_json(run / "config.json")["flags"]
+        different = [
+            f"--{name} is {stored.get(name)}, not {value}"
+            for name, value in wanted.items()
+            if stored.get(name) != value
+        ]
+        if not different:
+            return run
+        differences.append(f"{run.name}: {'; '.join(different[:2])}")
+    raise UsageError(
+        "CONFIG",
+        "No finished run agrees with these flags.",
+        where=settings.run.checkpoints,
+        evidence=" | ".join(differences[:2]) or "no finished run there",
+        next_command="train it first with --is_training 1, or leave out the flags that differ",
+    )
+
+
+def stored_settings(stored: dict[str, Any], given: Mapping[str, Any]) -> Settings:
+    """Rebuild the settings of a run from its config.json; what is given now wins."""
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored["flags"].items()}
+    return Settings.from_values(values | dict(given), given)
+
+
+def load_forecaster(run: Path, settings: Settings, device: torch.device) -> Forecaster:
+    """Rebuild the model of a run from its config.json and best.pt."""
+    dimensions = Dimensions(**run_directory.read_json(run / "config.json")["dimensions"])
+    forecaster = forecasters.build(settings, dimensions, device)
+    forecaster.load_state(checkpoint.load(run / "best.pt", device=device))
+    return forecaster
