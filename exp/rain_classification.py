@@ -206,7 +206,8 @@ def _write_description(
             "description": settings.openltm.des,
         },
     )
-    run_directory.write_json(run / "environment.json", environment(device, splits.table.source))
+    weights = Path(settings.run.pretrain_model_path) if settings.run.adaptation else None
+    run_directory.write_json(run / "environment.json", environment(device, splits.table.source, weights))
     run_directory.write_json(run / "preprocessing.json", splits.preprocessing.to_json())
 
 

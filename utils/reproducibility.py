@@ -66,8 +66,14 @@ def choose_device(device: DeviceName, gpu: int | None) -> torch.device:
     return torch.device("cuda", number)
 
 
-def environment(device: torch.device, data_file: Path) -> dict[str, Any]:
-    """Return what is needed to understand or repeat a run: versions, commit, device, hash of the data."""
+def environment(device: torch.device, data_file: Path, weights_file: Path | None) -> dict[str, Any]:
+    """Return what is needed to understand or repeat a run: versions, commit, device, hashes of data and weights.
+
+    Args:
+        device: where the run computes.
+        data_file: the prepared table.
+        weights_file: the checkpoint the run starts from, None when it starts from scratch.
+    """
     record: dict[str, Any] = {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -77,6 +83,8 @@ def environment(device: torch.device, data_file: Path) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "data": str(data_file),
         "data_sha256": sha256(data_file),
+        "weights": str(weights_file) if weights_file else None,
+        "weights_sha256": sha256(weights_file) if weights_file else None,
     }
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
@@ -85,6 +93,7 @@ def environment(device: torch.device, data_file: Path) -> dict[str, Any]:
             "card_memory_bytes": properties.total_memory,
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),
+            "driver": _first_line(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]),
         }
     return record
 
@@ -97,16 +106,14 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
+    return _first_line(["git", "describe", "--always", "--dirty", "--abbrev=40"])
+
+
+def _first_line(command: list[str]) -> str | None:
+    """Return the first line a program prints, None where it is not there or fails."""
     root = Path(__file__).resolve().parent.parent
     try:
-        answer = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        answer = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip()
+    return answer.stdout.partition("\n")[0].strip()
