@@ -1,8 +1,7 @@
 """Errors the project foresees: each says what, where, with which evidence, and what to type next.
 
 Exit codes are part of the public contract: 0 ok, 2 usage, 3 data, 4 input checkpoint, 5 numerical,
-6 storage, 7 run directory in use, 8 a peer process was lost, 9 a remote service failed,
-70 internal, 75 interrupted with the state saved.
+6 storage, 70 internal, 75 interrupted with the state saved.
 """
 
 from __future__ import annotations
