@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,9 +21,15 @@ EPILOG = """examples:
 
 Each model has flags of its own: python run.py --model resnet1d --help"""
 
+INTERRUPTED = """INTERRUPTED: stopped by a signal.
+  where:    the run directory named above; nothing was written if none was named
+  evidence: best.pt and last.pt hold the last whole epoch; before the first one ends there are none
+  next:     start the same command again"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; foreseen faults end with a message, not a traceback."""
+    logging.raiseExceptions = False  # a terminal that goes away must not end a run, nor bury it in complaints
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     try:
         _dispatch(list(sys.argv[1:] if argv is None else argv))
@@ -30,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("INTERRUPTED: best.pt and last.pt of the last whole epoch are kept.", file=sys.stderr)
+        print(INTERRUPTED, file=sys.stderr)
         return EXIT_INTERRUPTED
     except Exception:
         traceback.print_exc()
@@ -52,5 +59,11 @@ def _dispatch(words: list[str]) -> None:
         rain_classification.score_again(settings)
 
 
+def _as_interrupt(*_: object) -> None:
+    """Let SIGTERM, which schedulers send, end a run like Ctrl-C."""
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _as_interrupt)
     sys.exit(main())

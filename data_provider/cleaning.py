@@ -75,14 +75,13 @@ def head_rows(values: np.ndarray, present: np.ndarray) -> np.ndarray:
     """Mark the rows at the head of each region that have a missing value, such as lags before the record.
 
     Args:
-        values: `(R, T, C)`; columns that are missing everywhere do not count.
+        values: `(R, T, C)`, of the columns that the model uses.
         present: `(R, T)`.
 
     Returns:
         `(R, T)` True for head rows.
     """
-    known = ~np.isnan(values).all(axis=(0, 1))
-    whole = present & ~np.isnan(values[..., known]).any(axis=-1)
+    whole = present & ~np.isnan(values).any(axis=-1)
     return np.cumsum(whole, axis=1) == 0
 
 

@@ -31,7 +31,10 @@ class DataConfig:
     data_path: str = field(
         default="peru_rainfall.csv", metadata={"help": "prepared table (.csv or .nc), made by scripts/prepare_era5.sh"}
     )
-    seq_len: int = field(default=1440, metadata={"help": "context in rows of the table (hours where it is hourly)"})
+    seq_len: int = field(
+        default=1440,
+        metadata={"help": "context in rows of the table (hours where it is hourly), cut to whole tokens"},
+    )
     sample_stride_hours: int = field(
         default=12,
         metadata={"help": "one window every so many hours, from 00 UTC, in all splits; 1 uses every hour"},
@@ -87,6 +90,7 @@ def load_splits(
     context_length: int,
     device: torch.device,
     preprocessing: Preprocessing | None = None,
+    ends: splits.Boundaries | None = None,
 ) -> Splits:
     """Read the table, fit or reuse the preprocessing, and list the windows of each split.
 
@@ -98,12 +102,13 @@ def load_splits(
         context_length: L, `seq_len` cut to whole tokens.
         device: training device.
         preprocessing: fitted state of an earlier run; fitted here on the training times when None.
+        ends: boundaries of an earlier run, which its test must keep however long the table is now; else from `split`.
 
     Raises:
         DataError: no windows, missing values that the flags do not handle, or a split with one class only.
     """
     table = read_table(data.path)
-    ends = splits.boundaries(split, table.times)
+    ends = ends or splits.boundaries(split, table.times)
     fitted = preprocessing or Preprocessing.fit(table, ends.train_end, clean, scale)
     values = fitted.apply(table)
     index = windows_of(table, context_length, data.sample_stride_hours)
@@ -150,7 +155,7 @@ def windows_of(table: RainTable, context_length: int, stride_hours: int) -> Wind
         "The context is longer than any part of the record without a gap.",
         where=f"--seq_len {context_length}, {table.source}",
         evidence=f"{longest} rows in a row at most, {table.step_hours} h apart",
-        next_command=f"--seq_len {max(longest // 2, 1)}, or prepare more years",
+        next_command=f"--seq_len {max(min(longest // 2, 720), 1)}, or prepare more years",
     )
 
 

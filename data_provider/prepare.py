@@ -26,7 +26,7 @@ from data_provider.regions import Box, Boxes
 from data_provider.table_files import PRECIPITATION, decoded, encoded, require_writable, write_table
 from data_provider.time_axis import TimeAxis, examine
 from utils import flags
-from utils.errors import EXIT_OK, DataError, ForeseenError, UsageError
+from utils.errors import EXIT_INTERRUPTED, EXIT_OK, DataError, ForeseenError, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -308,6 +308,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ForeseenError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("INTERRUPTED: nothing half-written was left; start the same command again.\n")
+        return EXIT_INTERRUPTED
     return EXIT_OK
 
 

@@ -53,38 +53,26 @@ class Preprocessing:
         """
         values, names = cleaning.split_direction(table.values, table.features)
         steps = clean.max_gap_hours // table.step_hours if clean.fill.startswith("forward") else 0
-        filled, head = _filled(values, table.present, clean.fill, steps)
         training = table.times < train_end
+        keep = _kept(values[:, training][table.present[:, training]], clean, table, train_end)
+        kept = tuple(name for name, used in zip(names, keep, strict=True) if used)
+        filled, head = _filled(values[..., keep], table.present, clean.fill, steps)
         rows = filled[:, training][~head[:, training] & table.present[:, training]]
         if not len(rows):
-            raise DataError(
-                "SPLIT_EMPTY",
-                "There are no training rows.",
-                where=str(table.source),
-                evidence=f"record {table.times[0]} to {table.times[-1]}, training ends {train_end}",
-                next_command="check --train_until and the columns that are blank",
-            )
-        constant = cleaning.constant_columns(rows)
-        keep = ~constant if clean.drop_constant else _known(rows)
-        if not keep.any():
-            raise DataError(
-                "ZERO_VARIANCE", "Every feature is constant in the training times.", where=str(table.source)
-            )
-        kept = tuple(name for name, used in zip(names, keep, strict=True) if used)
-        rows = rows[:, keep]
+            raise _no_rows(table, train_end, "every row has a blank")
         limits = _limits(rows, kept, clean)
         centre, spread = scaling.fit_scaling(np.clip(rows, *limits.astype(np.float32)), scale.scale)
         return cls(
             source_features=table.features,
             variables=kept,
-            dropped=_dropped_values(names, filled, keep),
+            dropped=_dropped_values(names, values[:, training], keep),
             fill=clean.fill,
             max_gap_steps=steps,
             lower=_to_json(limits[0]),
             upper=_to_json(limits[1]),
             centre=tuple(map(float, centre)),
             spread=tuple(map(float, spread)),
-            counts=_counts(values, filled, table.present, head),
+            counts=_counts(values[..., keep], filled, table.present, head),
         )
 
     def apply(self, table: RainTable) -> np.ndarray:
@@ -104,8 +92,8 @@ class Preprocessing:
             )
         order = [table.features.index(name) for name in self.source_features]
         values, names = cleaning.split_direction(table.values[..., order], self.source_features)
+        values = values[..., [names.index(name) for name in self.variables]]
         filled, head = _filled(values, table.present, self.fill, self.max_gap_steps)
-        filled = filled[..., [names.index(name) for name in self.variables]]
         lower = np.array([-np.inf if value is None else value for value in self.lower], np.float32)
         upper = np.array([np.inf if value is None else value for value in self.upper], np.float32)
         scaled = (np.clip(filled, lower, upper).astype(np.float64) - self.centre) / np.array(self.spread)
@@ -139,8 +127,30 @@ def _filled(values: np.ndarray, present: np.ndarray, fill: FillName, max_steps: 
     return values, head
 
 
-def _known(rows: np.ndarray) -> np.ndarray:
-    return ~np.isnan(rows).all(axis=0)
+def _kept(rows: np.ndarray, clean: CleaningConfig, table: RainTable, train_end: np.datetime64) -> np.ndarray:
+    """Return `(C,)` True for the columns that the training rows `(N, C)` can say something about."""
+    if not len(rows):
+        raise _no_rows(table, train_end, "no row lies before its end")
+    keep = ~cleaning.constant_columns(rows) if clean.drop_constant else ~np.isnan(rows).all(axis=0)
+    if not keep.any():
+        raise DataError(
+            "ZERO_VARIANCE",
+            "Every feature is constant in the training times.",
+            where=str(table.source),
+            evidence=f"{rows.shape[1]} columns, {len(rows)} rows",
+            next_command="check the columns of the table",
+        )
+    return keep
+
+
+def _no_rows(table: RainTable, train_end: np.datetime64, why: str) -> DataError:
+    return DataError(
+        "SPLIT_EMPTY",
+        f"There are no training rows: {why}.",
+        where=str(table.source),
+        evidence=f"record {table.times[0]} to {table.times[-1]}, training ends {train_end}",
+        next_command="check --train_until and the columns that are blank",
+    )
 
 
 def _limits(rows: np.ndarray, names: tuple[str, ...], clean: CleaningConfig) -> np.ndarray:

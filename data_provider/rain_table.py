@@ -1,13 +1,14 @@
 """The prepared table in memory: regions x times x features, with its label and where it came from.
 
-Read from the CSV with pandas alone (so that training runs on machines without xarray) or from the NetCDF. A user's
-own CSV is read too: `timestamp, region, <features>`, a label `rain_<n>h` and, if there, `precipitation` in mm.
+Read from the CSV with pandas alone (training itself needs no xarray; scoring does) or from the NetCDF. A user's own CSV
+is read too: `timestamp, region, <features>`, a label `rain_<n>h` and, if there, `precipitation` in mm.
 Source of the layout: docs/data.md.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from utils.errors import DataError
 if TYPE_CHECKING:
     import xarray as xr
 
+logger = logging.getLogger(__name__)
 LABEL_PATTERN = re.compile(r"rain_(\d+)h")
 TARGET_COLUMN = "precipitation"
 UNKNOWN_LABEL = -1
@@ -64,12 +66,12 @@ class RainTable:
     @property
     def lead_time_hours(self) -> int:
         """Hours from the init time to the end of the label period."""
-        return int(self.attributes.get("lead_time_hours", 24))
+        return int(self.attributes["lead_time_hours"])
 
     @property
     def accumulation_hours(self) -> int:
         """Length of the label period in hours."""
-        return int(self.attributes.get("accumulation_hours", self.lead_time_hours))
+        return int(self.attributes["accumulation_hours"])
 
     @property
     def thresholds_mm(self) -> tuple[float, ...]:
@@ -97,9 +99,9 @@ def read_table(path: Path) -> RainTable:
         raise DataError(
             "DATA_MISSING",
             "There is no prepared table.",
-            where=str(path),
+            where=str(path.resolve()),
             evidence=_neighbours(path),
-            next_command=PREPARE_COMMANDS,
+            next_command=_other_table(path) + PREPARE_COMMANDS,
         )
     if path.suffix == ".nc":
         return table_from_dataset(_open_netcdf(path), path)
@@ -169,6 +171,12 @@ def _neighbours(path: Path) -> str:
     return f"{path.parent} holds {', '.join(there) if there else 'no tables'}"
 
 
+def _other_table(path: Path) -> str:
+    """Return the flag for a table that lies in the folder, if there is one."""
+    there = sorted(other.name for other in path.parent.glob("*.csv"))
+    return f"--data_path {there[0]}, or " if there else ""
+
+
 def _not_a_table(what: str, path: Path, evidence: str, where: str = "") -> DataError:
     return DataError(
         "DATA_TABLE",
@@ -198,10 +206,12 @@ def _table_from_csv(path: Path) -> RainTable:
         name for name in frame.columns if name not in ("timestamp", "region", TARGET_COLUMN, label_name)
     )
     _check_columns(frame, (*features, label_name), path)
+    _check_rows(frame, path)
     _check_duplicates(frame, path)
     match = LABEL_PATTERN.fullmatch(label_name)
     attributes.setdefault("label_name", label_name)
     attributes.setdefault("accumulation_hours", int(match.group(1)) if match else 24)
+    attributes.setdefault("lead_time_hours", attributes["accumulation_hours"])
     return _table_from_frame(frame, features, label_name, attributes, path)
 
 
@@ -210,17 +220,25 @@ def _read_frame(path: Path) -> pd.DataFrame:
         frame = pd.read_csv(path)
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise _unreadable(path, "is not a CSV table", error) from None
+    unnamed = [name for name in frame.columns if str(name).startswith("Unnamed:")]
+    if unnamed:
+        logger.info("%s: columns without a name are row numbers, not features; left out.", path)
+        frame = frame.drop(columns=unnamed)
     absent = [name for name in ("timestamp", "region") if name not in frame.columns]
+    if len(frame.columns) == 1 and ";" in str(frame.columns[0]):
+        raise _not_a_table("The columns are separated by semicolons.", path, f"first line: {frame.columns[0][:60]}")
     if absent:
         columns = ", ".join(map(str, frame.columns[:8]))
         raise _not_a_table(
             f"The table has no column {' and no column '.join(absent)}.", path, f"columns: {columns} ..."
         )
     try:
-        frame["timestamp"] = pd.to_datetime(frame["timestamp"])
+        frame["timestamp"] = pd.to_datetime(frame["timestamp"], format="ISO8601")
     except (ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise _not_a_table("A timestamp cannot be read.", path, reason, ", column timestamp") from None
+        raise _not_a_table(
+            "A timestamp is not written as 2019-01-31 18:00:00.", path, reason, ", column timestamp"
+        ) from None
     return frame
 
 
@@ -251,6 +269,16 @@ def _check_columns(frame: pd.DataFrame, names: tuple[str, ...], path: Path) -> N
         raise _not_a_table("Columns hold text where numbers are expected.", path, ", ".join(text))
 
 
+def _check_rows(frame: pd.DataFrame, path: Path) -> None:
+    if frame["timestamp"].isna().any():
+        line = int(np.argmax(frame["timestamp"].isna())) + 2
+        raise _not_a_table(
+            "A timestamp is blank.", path, f"{int(frame['timestamp'].isna().sum())} rows", f", line {line}"
+        )
+    if TARGET_COLUMN in frame and not pd.api.types.is_numeric_dtype(frame[TARGET_COLUMN]):
+        raise _not_a_table("The rain amounts hold text.", path, f"column {TARGET_COLUMN}")
+
+
 def _check_duplicates(frame: pd.DataFrame, path: Path) -> None:
     repeated = frame.duplicated(["region", "timestamp"])
     if not repeated.any():
@@ -273,6 +301,7 @@ def _table_from_frame(
     regions = pd.Index(pd.unique(frame["region"]))
     row, column = np.searchsorted(times, stamps), regions.get_indexer(frame["region"])
     shape = (len(regions), len(times))
+    _check_finite(frame, features, path)
     values = np.full((*shape, len(features)), np.nan, np.float32)
     values[column, row] = frame[list(features)].to_numpy(np.float32)
     label = np.full(shape, UNKNOWN_LABEL, np.int8)
@@ -289,6 +318,20 @@ def _table_from_frame(
         precipitation_mm=amount,
         attributes=attributes,
         source=path,
+    )
+
+
+def _check_finite(frame: pd.DataFrame, features: tuple[str, ...], path: Path) -> None:
+    infinite = np.isinf(frame[list(features)].to_numpy(np.float32))
+    if not infinite.any():
+        return
+    line, column = (int(axis[0]) for axis in np.nonzero(infinite))
+    raise DataError(
+        "DATA_INF",
+        f"{int(infinite.sum())} values are infinite; one is enough to spoil the scaling of its column.",
+        where=f"{path}, column {features[column]}, line {line + 2}",
+        evidence=f"region {frame['region'].iloc[line]}, {frame['timestamp'].iloc[line]}",
+        next_command="find the division by zero that made it, or leave the cell blank",
     )
 
 
@@ -318,6 +361,7 @@ def _regular(
 ) -> RainTable:
     """Put the rows on a regular time axis; hours without a row are marked as not present."""
     step = _step(times, source)
+    _check_period(attributes, step, source)
     axis = np.arange(times[0], times[-1] + step, step)
     at = np.searchsorted(axis, times)
     spread: dict[str, np.ndarray] = {
@@ -337,6 +381,20 @@ def _regular(
         precipitation_mm=spread["precipitation_mm"],
         attributes=attributes,
         source=source,
+    )
+
+
+def _check_period(attributes: dict[str, Any], step: np.timedelta64, source: Path) -> None:
+    """Refuse a label period that the rows cannot express: persistence would see its own label."""
+    hours = int(step / np.timedelta64(1, "h"))
+    lead, accumulation = int(attributes["lead_time_hours"]), int(attributes["accumulation_hours"])
+    if lead % hours == 0 and lead >= hours and 0 < accumulation <= lead:
+        return
+    raise _not_a_table(
+        "The label period does not fit the rows.",
+        source,
+        f"lead {lead} h, accumulation {accumulation} h, a row every {hours} h; the lead must be a multiple of the step "
+        "and no shorter than the accumulation",
     )
 
 

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from data_provider.synthetic_weather import LATITUDE, LONGITUDE, Fields, generate
 from data_provider.units import QUANTITIES
 from utils import flags
-from utils.errors import EXIT_OK, ForeseenError, UsageError
+from utils.errors import EXIT_INTERRUPTED, EXIT_OK, ForeseenError, UsageError
 from utils.files import sha256, storage_error
 
 logger = logging.getLogger(__name__)
@@ -213,6 +213,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ForeseenError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("INTERRUPTED: nothing half-written was left; start the same command again.\n")
+        return EXIT_INTERRUPTED
     return EXIT_OK
 
 

@@ -93,6 +93,16 @@ class BestCheckpoint:
         logger.info("No better %s for %d epochs: stopping.", self.score, self.patience)
         return True
 
+    def require_state(self) -> dict[str, torch.Tensor]:
+        """Return the weights of the best epoch.
+
+        Raises:
+            NumericalError: no epoch had a finite score.
+        """
+        if not self.state:
+            raise self._never_finite("no epoch")
+        return self.state
+
     def _is_better(self, value: float) -> bool:
         if self.best is None:
             return True
@@ -102,13 +112,17 @@ class BestCheckpoint:
         self.undefined += 1
         logger.warning("METRIC_UNDEFINED: validation %s is not finite in epoch %d.", self.score, epoch)
         if self.undefined >= UNDEFINED_EPOCHS:
-            raise NumericalError(
-                "METRIC_UNDEFINED",
-                f"The validation {self.score} was not finite in {UNDEFINED_EPOCHS} epochs in a row.",
-                where=f"epoch {epoch}",
-                evidence=f"best so far: {self.best} in epoch {self.best_epoch}, kept in best.pt",
-                next_command="lower --learning_rate, use --amp off, and check the data for missing values",
-            )
+            raise self._never_finite(f"epoch {epoch} and the one before")
+
+    def _never_finite(self, where: str) -> NumericalError:
+        kept = f"best so far: {self.best} in epoch {self.best_epoch}, kept in best.pt" if self.state else "nothing kept"
+        return NumericalError(
+            "METRIC_UNDEFINED",
+            f"The validation {self.score} was not finite.",
+            where=where,
+            evidence=kept,
+            next_command="lower --learning_rate, use --amp off, and check the data for missing values",
+        )
 
 
 def _training_state(trainer: Trainer, best: BestCheckpoint) -> dict[str, Any]:

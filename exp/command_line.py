@@ -11,6 +11,7 @@ from exp.settings import PredictConfig, RunConfig, Settings, all_groups, resolve
 from utils import flags
 
 logger = logging.getLogger(__name__)
+PREDICT_FLAGS = {"task_name", "run", "input_dir", "output", "device", "gpu", "checkpoints", "sample_stride_hours"}
 
 
 def read(words: Sequence[str], *, description: str = "", epilog: str = "") -> Settings:
@@ -25,8 +26,14 @@ def read(words: Sequence[str], *, description: str = "", epilog: str = "") -> Se
     shown = shown_groups(run.task_name, run.model)
     given = flags.parse_given("run.py", description, shown, argv=words, epilog=epilog, also_known=groups)
     used = {field.name for group in (*shown, OpenLTMFlags, PredictConfig) for field in fields(group)}
-    if run.task_name != "predict":
-        for name in given:
-            if name not in used:
-                logger.info("--%s is not used by %s.", name, run.model)
-    return Settings.from_values(resolve(given), given)
+    user = run.model
+    if run.task_name == "predict":
+        used, user = PREDICT_FLAGS, "predict: the run has its own"
+    for name in given:
+        if name not in used:
+            logger.info("--%s is not used by %s.", name, user)
+    values = resolve(given)
+    if run.task_name == "classification" and not run.is_training:
+        # What is given to find a run need not make a whole model; the run itself has the rest.
+        values = {field.name: values[field.name] for field in fields(RunConfig) if field.name in values}
+    return Settings.from_values(values, given)

@@ -1,6 +1,6 @@
 """Scores of several finished runs side by side, base rate included.
 
-python -m exp.comparison checkpoints/peru_rainfall       the newest run of each model in a folder
+python -m exp.comparison checkpoints/peru_rainfall       the newest run of each model, seeds averaged
 """
 
 from __future__ import annotations
@@ -24,39 +24,47 @@ COLUMNS = {
 }
 
 
-def newest_of_each_model(folder: Path) -> list[Path]:
-    """Return the newest finished run of each model in the folder of one experiment.
+def newest_of_each_model(folder: Path) -> list[list[Path]]:
+    """Return, for each model in the folder of one experiment, its newest finished run and those of its other seeds.
 
     Raises:
         UsageError: the folder holds no finished run.
     """
-    newest: dict[str, Path] = {}
+    groups: dict[str, dict[int, Path]] = {}
+    flags: dict[str, dict[str, Any]] = {}
     for run in run_directory.finished_runs(str(folder.parent)):
-        if run.parent == folder:
-            newest.setdefault(run_directory.read_json(run / run_directory.FINISHED_FILE)["model"], run)
-    if not newest:
+        if run.parent != folder:
+            continue
+        mine = _flags_but_seed(run)
+        model = mine["model"]
+        if flags.setdefault(model, mine) == mine:
+            seed = run_directory.read_json(run / run_directory.FINISHED_FILE)["seed"]
+            groups.setdefault(model, {}).setdefault(seed, run)
+    if not groups:
         raise UsageError(
             "CONFIG",
             "There are no finished runs in this folder.",
             where=str(folder),
             next_command="python -m exp.comparison checkpoints/<model_id>, after a run has ended",
         )
-    return list(newest.values())
+    return [list(runs.values()) for runs in groups.values()]
 
 
-def table(runs: list[Path]) -> str:
-    """Return a plain table of test scores, best Brier score first; `=` marks a forecast that says the same every time.
+def table(groups: list[list[Path]]) -> str:
+    """Return a plain table of test scores, means over the seeds of each group, best Brier score first.
+
+    `=` marks a forecast that says the same every time.
 
     Raises:
         UsageError: the runs were not scored on the same number of windows with the same base rate.
     """
-    rows = [_row(run) for run in runs]
+    rows = [_mean_row([_row(run) for run in runs]) for runs in groups]
     different = {(row["n"], row["base_rate"]) for row in rows}
     if len(different) > 1:
         raise UsageError(
             "CONFIG",
             "These runs were not scored on the same windows.",
-            where=", ".join(run.name for run in runs),
+            where=", ".join(run.name for runs in groups for run in runs),
             evidence="; ".join(f"{n} windows, base rate {rate:.4f}" for n, rate in sorted(different)),
             next_command="run them with the same data, splits, --seq_len and --sample_stride_hours",
         )
@@ -64,11 +72,16 @@ def table(runs: list[Path]) -> str:
     lines = [f"test split: n = {rows[0]['n']}, base rate {rows[0]['base_rate']:.3f}"]
     if any(row["synthetic"] for row in rows):
         lines.append("SYNTHETIC data, not ERA5: these figures say nothing about Peru")
-    lines.append(f"{'model':<22}" + "".join(f"{title:>13}" for title in COLUMNS))
+    lines.append(f"{'model':<22}{'seeds':>5}" + "".join(f"{title:>13}" for title in COLUMNS))
     for row in rows:
         cells = "".join("            -" if row[name] is None else f"{row[name]:>13.3f}" for name in COLUMNS.values())
-        lines.append(f"{row['model']:<22}{cells}{' =' if row['constant_answer'] else ''}")
+        lines.append(f"{row['model']:<22}{row['seeds']:>5}{cells}{' =' if row['constant_answer'] else ''}")
     return "\n".join(lines)
+
+
+def _flags_but_seed(run: Path) -> dict[str, Any]:
+    stored = run_directory.read_json(run / "config.json")["flags"]
+    return {name: value for name, value in stored.items() if name not in ("seed", "itr", "device", "gpu")}
 
 
 def _row(run: Path) -> dict[str, Any]:
@@ -76,9 +89,20 @@ def _row(run: Path) -> dict[str, Any]:
     return {"model": scores["model"], "synthetic": scores["synthetic"], **main_scores(scores["test"])}
 
 
+def _mean_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    means = {}
+    for name in COLUMNS.values():
+        values = [row[name] for row in rows]
+        means[name] = None if None in values else sum(values) / len(values)
+    return rows[0] | means | {"seeds": len(rows), "constant_answer": any(row["constant_answer"] for row in rows)}
+
+
 def main(words: list[str]) -> int:
     """Print the table of one folder and return the exit code."""
     try:
+        if words in (["-h"], ["--help"]):
+            print(__doc__)
+            return EXIT_OK
         if len(words) != 1 or words[0].startswith("-"):
             raise UsageError(
                 "CONFIG",

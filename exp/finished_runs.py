@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from exp import forecasters
 from exp.forecasters import Forecaster
 from exp.settings import Dimensions, Settings, resolve
+from exp.trainer import TrainerConfig
 from utils import checkpoint, run_directory
 from utils.errors import UsageError
 
@@ -24,27 +26,37 @@ def find_run(settings: Settings) -> Path:
     Raises:
         UsageError: none agrees; the message shows how the newest ones differ.
     """
-    own = settings.as_flags()
-    given = resolve(settings.given)
-    wanted = {name: own[name] for name in given if name in own and name not in IGNORED_WHEN_MATCHING}
+    # A preset names a model; how long it was trained is compared only when it was typed.
+    training = {field.name for field in fields(TrainerConfig)} - set(settings.given)
+    ignored = IGNORED_WHEN_MATCHING | training
+    wanted = {name: value for name, value in resolve(settings.given).items() if name not in ignored}
     differences = []
     for run in run_directory.finished_runs(settings.run.checkpoints):
-        stored = run_directory.read_json(run / "config.json")["flags"]
+        config = run_directory.read_json(run / "config.json")
+        stored = config["flags"] | {"n_classes": config["dimensions"]["n_classes"]}
         different = [
             f"--{name} is {stored.get(name)}, not {value}"
             for name, value in wanted.items()
-            if stored.get(name) != value
+            if name in stored and _comparable(name, stored.get(name)) != _comparable(name, value)
         ]
         if not different:
             return run
-        differences.append(f"{run.name}: {'; '.join(different[:2])}")
+        if stored.get("model") == settings.run.model:
+            differences.append(f"{run.name}: {'; '.join(different[:2])}")
     raise UsageError(
         "CONFIG",
         "No finished run agrees with these flags.",
         where=settings.run.checkpoints,
-        evidence=" | ".join(differences[:2]) or "no finished run there",
+        evidence=" | ".join(differences[:2]) or f"no finished run of {settings.run.model} there",
         next_command="train it first with --is_training 1, or leave out the flags that differ",
     )
+
+
+def _comparable(name: str, value: Any) -> Any:
+    """Return a value for comparison; a folder is the same with and without a slash at its end."""
+    if name in ("root_path", "data_path", "pretrain_model_path") and value:
+        return str(Path(value))
+    return list(value) if isinstance(value, tuple) else value
 
 
 def stored_settings(stored: dict[str, Any], given: Mapping[str, Any]) -> Settings:
@@ -57,5 +69,5 @@ def load_forecaster(run: Path, settings: Settings, device: torch.device) -> Fore
     """Rebuild the model of a run from its config.json and best.pt."""
     dimensions = Dimensions(**run_directory.read_json(run / "config.json")["dimensions"])
     forecaster = forecasters.build(settings, dimensions, device)
-    forecaster.load_state(checkpoint.load(run / "best.pt", device=device))
+    forecaster.load_state(checkpoint.load(run / "best.pt"))
     return forecaster

@@ -73,8 +73,12 @@ class NetworkForecaster:
     def fit(self, splits: Splits, run: Path) -> list[dict[str, Any]]:
         """Train; the model ends with the weights of the best epoch."""
         config = self.settings.trainer
-        for line in losses.describe(self.settings.loss).splitlines():
-            logger.info("%s", line)
+        logger.info(
+            "loss: %s; %d steps an epoch, %d parameters",
+            losses.describe(self.settings.loss),
+            -(-len(splits.train) // config.batch_size),
+            self.cost()["parameters"],
+        )
         if config.micro_batch_size is None:
             self.micro_batch_size = fitting_batch_size(self.model, self.loss, splits.train, config.batch_size)
         self.precision = amp_dtype(config.amp, splits.train.device)
@@ -92,8 +96,7 @@ class NetworkForecaster:
         )
         history = trainer.fit()
         self.best_epoch = best.best_epoch
-        if best.state:
-            self.model.load_state_dict(best.state)
+        self.model.load_state_dict(best.require_state())
         return history
 
     def probabilities(self, windows: WindowSet) -> np.ndarray:

@@ -118,7 +118,7 @@ class Guard:
                 f"{self.skipped} steps of this epoch were not finite; they were skipped and changed nothing.",
                 where=f"step {number}",
                 evidence=f"allowed: {self.budget} an epoch and {LONGEST_RUN_OF_SKIPS - 1} in a row; "
-                "the last good weights are in last.pt and best.pt",
+                "last.pt in the run directory holds the last whole epoch, if there was one",
                 next_command="check the data for missing values, lower --learning_rate, or use --amp off",
             )
 

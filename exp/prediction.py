@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ def predict(settings: Settings) -> Path:
         DataError: nothing can be predicted from the files.
     """
     run = _run_directory(settings)
+    _warn_of_no_skill(run)
     stored = run_directory.read_json(run / "config.json")
     own = stored_settings(stored, {})
     device = choose_device(settings.run.device, settings.run.gpu)
@@ -42,15 +44,15 @@ def predict(settings: Settings) -> Path:
     length = stored["dimensions"]["context_length"]
     stride = settings.data.sample_stride_hours if "sample_stride_hours" in settings.given else 1
     index = windows_of(table, length, stride)
-    index = _only_whole(index, values, table, preprocessing, length)
+    index = _only_whole(index, values, table, length)
     windows = WindowSet(place_table(values, device), index, length, table.regions, device)
     probability = load_forecaster(run, own, device).probabilities(windows)
     cuts = tuple(run_directory.read_json(run / run_directory.FINISHED_FILE)["cut"])
-    stem = Path(settings.predict.output)
-    stem.parent.mkdir(parents=True, exist_ok=True)
+    stem = Path(settings.predict.output or run / f"predicted-{datetime.now():%Y%m%d-%H%M%S}")
+    run_directory.make_folder(stem.parent)
     frame = scoring.write_probabilities(stem, table, index, probability, cuts)
     _report(frame, table, stem)
-    return stem.with_suffix(".csv")
+    return stem.with_name(stem.name + ".csv")
 
 
 def _run_directory(settings: Settings) -> Path:
@@ -90,7 +92,12 @@ def _prepare(folder: Path, stored: dict) -> RainTable:
             evidence="no recipe among the attributes of the table",
             next_command="prepare ERA5 with bash scripts/prepare_era5.sh and train on that table",
         )
-    table = table_from_dataset(prepare_for_prediction(folder, attributes), folder)
+    try:
+        table = table_from_dataset(prepare_for_prediction(folder, attributes), folder)
+    except DataError as error:
+        if error.code == "REGION_EMPTY":
+            error.next_command = "give files that cover the regions the run was trained on"
+        raise
     if list(table.regions) != list(stored["regions"]):
         raise DataError(
             "DATA_REGIONS",
@@ -102,24 +109,20 @@ def _prepare(folder: Path, stored: dict) -> RainTable:
     return table
 
 
-def _only_whole(
-    index: WindowIndex, values: np.ndarray, table: RainTable, preprocessing: Preprocessing, length: int
-) -> WindowIndex:
-    """Leave out windows with missing inputs, and say per region which times are affected and why."""
+def _only_whole(index: WindowIndex, values: np.ndarray, table: RainTable, length: int) -> WindowIndex:
+    """Leave out windows with missing inputs, and say for which regions and why."""
     missing = with_missing(values, index, length)
+    said: dict[str, list[str]] = {}
     for number, name in enumerate(table.regions):
-        rows = int(table.present[number].sum())
         mine = index.region == number
-        usable = int((mine & ~missing).sum())
-        logger.info(
-            "  %s: %d forecasts; the first %d hours of a stretch without gap are context%s",
-            name,
-            usable,
-            length * table.step_hours,
-            f", {int((mine & missing).sum())} init times have missing inputs ({_blank(values, number, preprocessing)})"
-            if (mine & missing).any()
-            else f" ({rows} rows read)",
-        )
+        text = f"{int((mine & ~missing).sum())} forecasts, from the first {length * table.step_hours} h of context on"
+        if (mine & missing).any():
+            text += (
+                f"; {int((mine & missing).sum())} init times left out, blank in their context: {_blank(table, number)}"
+            )
+        said.setdefault(text, []).append(name)
+    for text, names in said.items():
+        logger.info("  %s: %s", ", ".join(names), text)
     if missing.all():
         raise DataError(
             "DATA_NAN",
@@ -132,16 +135,33 @@ def _only_whole(
     return index.select(~missing)
 
 
-def _blank(values: np.ndarray, region: int, preprocessing: Preprocessing) -> str:
-    blank = np.isnan(values[region]).any(axis=0)
-    names = [name for name, is_blank in zip(preprocessing.variables, blank, strict=True) if is_blank]
-    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+def _blank(table: RainTable, region: int) -> str:
+    """Name the features of a region that have blanks; at the head of a record these are lags and rolling means."""
+    blank = (np.isnan(table.values[region]) & table.present[region][:, None]).any(axis=0)
+    names = [name for name, is_blank in zip(table.features, blank, strict=True) if is_blank]
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _warn_of_no_skill(run: Path) -> None:
+    """Say that a run showed no skill on its test split, before its probabilities are believed."""
+    content = run_directory.read_json(run / run_directory.FINISHED_FILE)
+    scores = scoring.main_scores(content["test"])
+    skill = scores["brier_skill_score"]
+    if content["collapsed"]:
+        logger.warning("COLLAPSED: this run said the same every time in its test; its probabilities mean nothing.")
+    elif skill is not None and skill <= 0:
+        logger.warning("NO SKILL: in its test this run was no better than climatology (Brier skill %.3f).", skill)
 
 
 def _report(frame: pd.DataFrame, table: RainTable, stem: Path) -> None:
-    name = f"probability_{table.thresholds_mm[0]:g}mm"
     newest = frame[frame["init_time"] == frame["init_time"].max()]
-    logger.info("\nNewest forecasts (%s to %s):", newest["period_start"].iloc[0], newest["period_end"].iloc[0])
+    first = newest.iloc[0]
+    logger.info("\nNewest forecasts, %s to %s UTC:", first["period_start"], first["period_end"])
     for _, row in newest.iterrows():
-        logger.info("  %-20s %5.1f %% chance of at least %g mm", row["region"], 100 * row[name], table.thresholds_mm[0])
-    logger.info("%d forecasts: %s and %s", len(frame), stem.with_suffix(".csv"), stem.with_suffix(".nc"))
+        chances = [
+            f"{100 * row[f'probability_{mm:g}mm']:5.1f} % for {mm:g} mm"
+            f" ({'reached' if row[f'forecast_{mm:g}mm'] else 'not reached'})"
+            for mm in table.thresholds_mm
+        ]
+        logger.info("  %-20s %s", row["region"], ", ".join(chances))
+    logger.info("%d forecasts: %s.csv and %s.nc", len(frame), stem, stem)

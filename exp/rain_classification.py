@@ -14,22 +14,27 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from data_provider.factory import SPLIT_NAMES, Splits, load_splits
 from data_provider.preprocessing import Preprocessing
+from data_provider.splits import Boundaries
 from exp import figures, forecasters, scoring
 from exp.finished_runs import find_run, load_forecaster, stored_settings
 from exp.forecasters import Forecaster, NetworkForecaster
+from exp.scoring import ERA5_ATTRIBUTION
 from exp.settings import Dimensions, Settings, context_length
 from utils import checkpoint, run_directory
-from utils.errors import UsageError
+from utils.errors import DataError, UsageError
+from utils.files import sha256
 from utils.reproducibility import choose_device, environment, seed_everything
 from utils.verification import format_table
 
 logger = logging.getLogger(__name__)
 # A loaded encoder has these names in common with the classifier; what begins with one of the fresh ones may be missing.
 FRESH_PARTS = ("classifier.", "shortcut.")
+TRAINING_FACTS = ("cost", "skipped_steps")
 
 
 def train(settings: Settings) -> list[Path]:
@@ -66,16 +71,38 @@ def score_again(settings: Settings) -> Path:
     again = stored_settings(stored, settings.given)
     device = choose_device(again.run.device, again.run.gpu)
     preprocessing = Preprocessing.from_json(run_directory.read_json(run / "preprocessing.json"))
-    splits = _load(again, device, preprocessing)
+    ends = Boundaries(*(np.datetime64(stored["splits"][name]) for name in ("train_end", "validation_end")))
+    splits = _load(again, device, preprocessing, ends)
+    _compare_data(run, stored, splits)
     forecaster = load_forecaster(run, again, device)
     folder = run / f"scored-{datetime.now():%Y%m%d-%H%M%S}"
     folder.mkdir(exist_ok=True)
     logger.info("Scoring %s again.", run)
-    _score_and_write(forecaster, splits, again, folder, history=[])
+    own = run_directory.read_json(run / run_directory.FINISHED_FILE)
+    _score_and_write(forecaster, splits, again, folder, history=[], facts={name: own[name] for name in TRAINING_FACTS})
     return folder
 
 
-def _load(settings: Settings, device: torch.device, preprocessing: Preprocessing | None = None) -> Splits:
+def _compare_data(run: Path, stored: dict[str, Any], splits: Splits) -> None:
+    """Refuse other regions; say when the table is not the one the run was trained on."""
+    if list(splits.table.regions) != list(stored["regions"]):
+        raise DataError(
+            "DATA_REGIONS",
+            "The table does not hold the regions that the run was trained on.",
+            where=str(splits.table.source),
+            evidence=f"run: {', '.join(stored['regions'])}; table: {', '.join(splits.table.regions)}",
+            next_command="score it on the table it was trained on (environment.json names it)",
+        )
+    if run_directory.read_json(run / "environment.json")["data_sha256"] != sha256(splits.table.source):
+        logger.warning("The table has changed since the run was trained; the boundaries of its splits are kept.")
+
+
+def _load(
+    settings: Settings,
+    device: torch.device,
+    preprocessing: Preprocessing | None = None,
+    ends: Boundaries | None = None,
+) -> Splits:
     length = context_length(settings)
     if length != settings.data.seq_len:
         logger.info(
@@ -94,6 +121,7 @@ def _load(settings: Settings, device: torch.device, preprocessing: Preprocessing
         context_length=length,
         device=device,
         preprocessing=preprocessing,
+        ends=ends,
     )
     _describe(splits)
     return splits
@@ -112,13 +140,17 @@ def _describe(splits: Splits) -> None:
         table.step_hours,
         len(splits.preprocessing.variables),
     )
+    logger.info("  variables: %s", " ".join(splits.preprocessing.variables))
+    if "recipe" not in table.attributes:
+        logger.info("  a table of your own: it can be trained and scored on; predict needs one made by prepare")
     for name, part in zip(SPLIT_NAMES, splits.sets, strict=True):
         index = part.index
         logger.info(
-            "  %-10s %6d windows of %d rows, %s to %s, base rate %.3f",
+            "  %-10s %6d windows of %d rows (%.3g days), %s to %s, base rate %.3f",
             name,
             len(part),
             part.context_length,
+            part.context_length * table.step_hours / 24,
             index.init_time.min(),
             index.init_time.max(),
             (index.label > 0).mean(),
@@ -212,14 +244,19 @@ def _write_description(
 
 
 def _score_and_write(
-    forecaster: Forecaster, splits: Splits, settings: Settings, folder: Path, history: list[dict[str, Any]]
+    forecaster: Forecaster,
+    splits: Splits,
+    settings: Settings,
+    folder: Path,
+    history: list[dict[str, Any]],
+    facts: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Score, draw, write; scores.json comes last, since it marks a run as finished."""
     result = scoring.evaluate(forecaster, splits, settings.run.cut_score)
     scoring.write_probabilities(
         folder / "predictions", splits.table, splits.test.index, result.probability, result.cuts
     )
-    drawn = _draw(folder, history, result, splits)
+    drawn = _draw(folder, history, result, settings, splits)
     scores = {
         "model": settings.run.model,
         "seed": settings.run.seed,
@@ -227,8 +264,7 @@ def _score_and_write(
         "threshold_mm": splits.table.thresholds_mm,
         "lead_time_hours": splits.table.lead_time_hours,
         "accumulation_hours": splits.table.accumulation_hours,
-        "cost": forecaster.cost(),
-        "skipped_steps": sum(row["skipped_steps"] for row in history),
+        **(facts or {"cost": forecaster.cost(), "skipped_steps": sum(row["skipped_steps"] for row in history)}),
         "cut": result.cuts,
         "cut_score": result.cut_score,
         "collapsed": result.is_collapsed,
@@ -240,12 +276,21 @@ def _score_and_write(
     return scores
 
 
-def _draw(folder: Path, history: list[dict[str, Any]], result: scoring.Evaluation, splits: Splits) -> list[Path]:
+def _draw(
+    folder: Path, history: list[dict[str, Any]], result: scoring.Evaluation, settings: Settings, splits: Splits
+) -> list[Path]:
     if find_spec("matplotlib") is None:
         logger.info("matplotlib is not installed: no figures.")
         return []
-    label = "synthetic data, not ERA5" if splits.table.is_synthetic else ""
-    return figures.write_all(folder, history, result.forecasts, result.test, label)
+    return figures.write_all(folder, history, result.forecasts, result.test, _label(settings, splits))
+
+
+def _label(settings: Settings, splits: Splits) -> str:
+    """Return what every figure says about itself: model, data, test period, and whose information it contains."""
+    times = splits.test.index.init_time
+    first, last = np.datetime_as_string(times.min(), "D"), np.datetime_as_string(times.max(), "D")
+    data = "synthetic data, not ERA5" if splits.table.is_synthetic else ERA5_ATTRIBUTION
+    return f"{settings.run.model}, seed {settings.run.seed}; test {first} to {last}\n{data}"
 
 
 def _report(folder: Path, scores: dict[str, Any], drawn: list[Path], splits: Splits) -> None:

@@ -22,13 +22,15 @@ def learning_rate_factor(
         steps_per_epoch: attempted steps of one epoch.
         warmup_epochs: length of the linear warm-up in epochs.
         warmup_start_lr: rate of the first step.
-        cosine_epochs: epochs from the end of the warm-up to the lowest rate; None keeps the rate constant.
+        cosine_epochs: epoch, warm-up included, in which the rate is at its lowest; None keeps it constant.
         min_learning_rate: lowest rate of the cosine, kept after it.
     """
     warmup_steps = round(warmup_epochs * steps_per_epoch)
     start = warmup_start_lr / learning_rate
     floor = min_learning_rate / learning_rate
-    decay_steps = max(round(cosine_epochs * steps_per_epoch), 1) if cosine_epochs is not None else None
+    decay_steps = None
+    if cosine_epochs is not None:
+        decay_steps = max(round(cosine_epochs * steps_per_epoch) - warmup_steps, 1)
 
     def factor(step: int) -> float:
         if step < warmup_steps:

@@ -21,6 +21,7 @@ from utils.files import write_whole
 from utils.forecasts import ClassForecasts, Forecasts
 
 logger = logging.getLogger(__name__)
+TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 ERA5_ATTRIBUTION = "Contains modified Copernicus Climate Change Service information"
 
 
@@ -141,8 +142,10 @@ def write_probabilities(
     columns["observed_precipitation_mm"] = index.precipitation_mm
     frame = pd.DataFrame(columns)
     frame.loc[index.label == UNKNOWN_LABEL, "observed_class"] = pd.NA
-    write_whole(stem.with_suffix(".csv"), lambda path: frame.to_csv(path, index=False))
-    _write_netcdf(stem.with_suffix(".nc"), frame, table, cuts)
+    write_whole(
+        stem.with_name(stem.name + ".csv"), lambda path: frame.to_csv(path, index=False, date_format=TIME_FORMAT)
+    )
+    _write_netcdf(stem.with_name(stem.name + ".nc"), frame, table, cuts)
     return frame
 
 

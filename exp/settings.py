@@ -38,7 +38,7 @@ class RunConfig:
         default=1, metadata={"help": "1 trains; 0 scores the newest finished run that agrees with the flags given"}
     )
     model: str = field(
-        default="timer_xl_classifier", metadata={"help": f"one file in models/: {', '.join(models.names())}"}
+        default="timer_xl_classifier", metadata={"help": f"one file in models/: {', '.join(models.classifiers())}"}
     )
     model_id: str = field(default="peru_rainfall", metadata={"help": "name of the experiment; folder of its runs"})
     checkpoints: str = field(default="checkpoints/", metadata={"help": "folder of all runs"})
@@ -73,6 +73,14 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
+        if self.task_name == "classification" and self.model in models.NOT_CLASSIFIERS:
+            raise UsageError(
+                "CONFIG",
+                f"{self.model} forecasts series and has no head for classes.",
+                where="--model",
+                evidence=f"models that classify: {', '.join(models.classifiers())}",
+                next_command=f"--model {self.model}_classifier",
+            )
         if self.itr < 1:
             raise UsageError(
                 "CONFIG", "--itr must be at least 1.", where="--itr", evidence=f"got {self.itr}", next_command="--itr 3"
@@ -85,8 +93,9 @@ class PredictConfig:
 
     run: str | None = field(default=None, metadata={"help": "run directory whose model is used, for predict"})
     input_dir: str = field(default="datasets/raw_era5", metadata={"help": "folder of ERA5 files to predict from"})
-    output: str = field(
-        default="predictions", metadata={"help": "output without suffix: .csv and .nc are written (predict)"}
+    output: str | None = field(
+        default=None,
+        metadata={"help": "output without suffix: .csv and .nc are written (default: predicted-<time> in the run)"},
     )
 
 

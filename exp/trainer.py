@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 AmpName = Literal["off", "bf16", "fp16", "auto"]
 Row = dict[str, Any]
+SECONDS_BETWEEN_LINES = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,8 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         for name in ("batch_size", "train_epochs", "patience", "learning_rate"):
             self._require(name, getattr(self, name) > 0, "must be above 0")
-        for name in ("weight_decay", "warmup_epochs", "warmup_start_lr", "min_learning_rate", "clip_grad_norm"):
+        not_negative = ("weight_decay", "warmup_epochs", "warmup_start_lr", "min_learning_rate", "clip_grad_norm")
+        for name in (*not_negative, "max_skipped_steps"):
             self._require(name, getattr(self, name) >= 0, "cannot be negative")
         for name in ("micro_batch_size", "tmax"):
             self._require(name, getattr(self, name) is None or getattr(self, name) > 0, "must be above 0")
@@ -165,6 +167,7 @@ class Trainer:
     def _train_epoch(self) -> Row:
         self.model.train()
         self.guard.start_epoch()
+        started = said = time.monotonic()
         loss_sum = torch.zeros((), device=self.device)
         correct = torch.zeros((), device=self.device)
         with tqdm(total=self.steps_per_epoch, disable=None, leave=False, unit="batch") as bar:
@@ -173,6 +176,7 @@ class Trainer:
                 loss, hits = self._step(ids)
                 loss_sum += torch.where(torch.isfinite(loss), loss, 0.0) * len(ids)
                 correct += hits
+                said = self._say_progress(bar, done, started, said)
                 if bar.update():  # True only when the bar is redrawn, so the host rarely waits for the device
                     bar.set_postfix(self._progress(loss_sum, correct, done), refresh=False)
             self.guard.read_pending()
@@ -211,6 +215,15 @@ class Trainer:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(len(self.train), generator=generator).to(self.device)
         yield from order.split(self.config.batch_size)
+
+    def _say_progress(self, bar: tqdm, done: int, started: float, said: float) -> float:
+        """Log a line now and then where no bar is shown; return when that was last done."""
+        now = time.monotonic()
+        if not bar.disable or now - said < SECONDS_BETWEEN_LINES:
+            return said
+        left = (now - started) / done * (self.steps_per_epoch - done)
+        logger.info("epoch %d: step %d of %d, %.0f s left", self.epoch, done, self.steps_per_epoch, left)
+        return now
 
     def _progress(self, loss_sum: torch.Tensor, correct: torch.Tensor, done: int) -> dict[str, str]:
         seen = min(done * self.config.batch_size, len(self.train))

@@ -14,6 +14,14 @@ from typing import Any
 
 from utils.errors import UsageError
 
+# Encoders without a head that tells classes apart.
+NOT_CLASSIFIERS = ("timer_xl",)
+
+
+def classifiers() -> list[str]:
+    """List the models that can say whether it rains."""
+    return [name for name in names() if name not in NOT_CLASSIFIERS]
+
 
 def names() -> list[str]:
     """List the registry: the model files of this package, in alphabetical order."""
@@ -28,12 +36,12 @@ def load(name: str) -> ModuleType:
     """
     known = names()
     if name not in known:
-        nearest = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1, cutoff=0.4)
+        nearest = difflib.get_close_matches(name.lower().replace("-", "_"), classifiers(), n=1, cutoff=0.4)
         raise UsageError(
             "CONFIG",
             f"there is no model '{name}'" + (f"; did you mean '{nearest[0]}'?" if nearest else ""),
             where="--model",
-            evidence=f"models: {', '.join(known)}",
+            evidence=f"models: {', '.join(classifiers())}",
             next_command=f"--model {nearest[0] if nearest else known[0]}",
         )
     return importlib.import_module(f"{__name__}.{name}")

@@ -331,9 +331,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError("CONFIG", f"Cannot read {path}: {error.strerror}.", where="--config") from None
+        raise UsageError(
+            "CONFIG",
+            f"Cannot read {path}: {error.strerror}.",
+            where="--config",
+            next_command="give the path of a YAML file with lines like `seq_len: 720`",
+        ) from None
     except yaml.YAMLError as error:
-        raise UsageError("CONFIG", f"{path} is not YAML.", where="--config", evidence=str(error)) from None
+        raise UsageError(
+            "CONFIG",
+            f"{path} is not YAML.",
+            where="--config",
+            evidence=" ".join(str(error).split()),
+            next_command="write one `flag: value` a line",
+        ) from None
     if not isinstance(content, dict):
         raise UsageError(
             "CONFIG", f"{path} must hold lines like `seq_len: 720`.", where="--config", next_command="see --help"

@@ -36,6 +36,18 @@ def create(checkpoints: str, model_id: str, model: str, seed: int) -> Path:
     raise StorageError("STORAGE_DENIED", "No free name for a run directory.", where=str(parent))
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, folder) from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a small text file whole or not at all.
 
@@ -55,9 +67,16 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def append_json_line(path: Path, row: dict[str, Any]) -> None:
-    """Add one line to a JSONL file."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(_finite(row)) + "\n")
+    """Add one line to a JSONL file.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(_finite(row)) + "\n")
+    except OSError as error:
+        raise storage_error(error, path) from error
 
 
 def read_json(path: Path) -> Any:

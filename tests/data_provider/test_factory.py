@@ -103,7 +103,7 @@ def test_a_context_longer_than_the_record_names_one_that_fits(tmp_path: Path) ->
     """The flag to change is in the message."""
     with pytest.raises(DataError, match="longer than any part") as caught:
         load(tmp_path, seq_len=5000)
-    assert "--seq_len 750" in caught.value.next_command
+    assert "--seq_len 720" in caught.value.next_command
 
 
 @pytest.mark.parametrize("flag", ["seq_len", "sample_stride_hours"])

@@ -68,6 +68,32 @@ def test_a_constant_feature_is_dropped_by_name_and_value(table: RainTable) -> No
     assert "sp" in fit(replace(table, values=values), drop_constant=False).variables
 
 
+def test_a_column_that_begins_after_training_is_left_out_and_costs_nothing(table: RainTable) -> None:
+    """What the later years hold must not decide which training rows are used."""
+    values = table.values.copy()
+    values[:, table.times < TRAIN_END, 1] = np.nan
+    fitted, without = (
+        fit(replace(table, values=values)),
+        fit(replace(table, values=np.delete(values, 1, axis=2), features=("tp", "sp", "wind_direction"))),
+    )
+    assert fitted.dropped == {"t2m": None} and fitted.centre == without.centre
+
+
+def test_the_gap_limit_is_in_hours_whatever_the_step(tmp_path: Path) -> None:
+    """Six hours are one row of a six-hourly table."""
+    content = make_table.frame(n_times=300, step_hours=6)
+    table = read_table(make_table.write(tmp_path, content=content))
+    assert fit(table, max_gap_hours=12).max_gap_steps == 2
+
+
+def test_statistics_are_those_of_the_clipped_values(table: RainTable) -> None:
+    """An outlier that is clipped must not widen the spread first."""
+    values = table.values.copy()
+    values[0, 100, 2] = 1e9
+    spread = fit(replace(table, values=values), clip_quantiles=(0.01, 0.99)).spread
+    assert max(spread) < 1e4
+
+
 def test_head_rows_stay_blank_and_are_counted(table: RainTable) -> None:
     """Lag rows without history must not reach a window, filled or not."""
     values = table.values.copy()

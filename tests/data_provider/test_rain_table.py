@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,54 @@ def test_a_missing_table_names_the_commands_that_make_one(tmp_path: Path) -> Non
         read_table(tmp_path / "peru_rainfall.csv")
     assert caught.value.code == "DATA_MISSING" and caught.value.exit_code == 3
     assert "quickstart.sh" in str(caught.value) and "prepare_era5.sh" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("label", "description", "step_hours"),
+    [
+        ("rain_24h", {"lead_time_hours": 12, "accumulation_hours": 24}, 1),
+        ("rain_24h", {"lead_time_hours": 24, "accumulation_hours": 24}, 48),
+        ("rain_24h", {"lead_time_hours": 30, "accumulation_hours": 24}, 12),
+    ],
+)
+def test_a_label_period_that_does_not_fit_the_rows_is_refused(
+    tmp_path: Path, label: str, description: dict, step_hours: int
+) -> None:
+    """With a lead shorter than a row, persistence would see its own label and score 100 %."""
+    content = make_table.frame(n_times=100)
+    content["timestamp"] = content.groupby("region").cumcount() * np.timedelta64(step_hours, "h") + np.datetime64(
+        "2019-01-01"
+    )
+    path = make_table.write(tmp_path, content=content)
+    path.with_suffix(".json").write_text(json.dumps(description))
+    with pytest.raises(DataError, match="label period"):
+        read_table(path)
+
+
+def test_the_lead_of_a_users_label_is_its_length(tmp_path: Path) -> None:
+    """`rain_48h` without a description means the next 48 hours."""
+    table = read_table(make_table.write(tmp_path, content=make_table.frame().rename(columns={"rain_24h": "rain_48h"})))
+    assert (table.lead_time_hours, table.accumulation_hours) == (48, 48)
+
+
+def test_an_infinite_value_is_refused_with_its_place(tmp_path: Path) -> None:
+    """One infinity makes mean and deviation of its column meaningless."""
+    content = make_table.frame(n_times=100)
+    content.loc[7, "sp"] = np.inf
+    with pytest.raises(DataError) as caught:
+        read_table(make_table.write(tmp_path, content=content))
+    assert caught.value.code == "DATA_INF" and "column sp, line 9" in caught.value.where
+
+
+def test_row_numbers_of_pandas_are_no_feature(tmp_path: Path) -> None:
+    """`to_csv` without `index=False` writes a column that tells time and region apart."""
+    content = make_table.frame(n_times=100)
+    content.to_csv(tmp_path / "table.csv")
+    assert read_table(tmp_path / "table.csv").features == make_table.FEATURES
+
+
+def test_a_table_with_semicolons_is_recognised(tmp_path: Path) -> None:
+    """Spreadsheets in Spanish write them."""
+    make_table.frame(n_times=50).to_csv(tmp_path / "table.csv", sep=";", index=False)
+    with pytest.raises(DataError, match="semicolons"):
+        read_table(tmp_path / "table.csv")

@@ -39,4 +39,6 @@ def test_the_cosine_ends_at_the_lowest_rate_and_stays_there() -> None:
     found = rates(80, cosine_epochs=5, min_learning_rate=1e-6)
     assert found[25] == pytest.approx(1e-6 + (1e-3 - 1e-6) * 0.5)
     assert found[50] == pytest.approx(1e-6) and found[79] == pytest.approx(1e-6)
+    warm = rates(80, cosine_epochs=5, warmup_epochs=2, min_learning_rate=1e-6)
+    assert warm[20] == pytest.approx(1e-3) and warm[50] == pytest.approx(1e-6)
     assert found[10] == pytest.approx(1e-6 + (1e-3 - 1e-6) * 0.5 * (1 + math.cos(math.pi * 0.2)))

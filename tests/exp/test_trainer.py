@@ -94,6 +94,8 @@ def test_another_seed_gives_another_order() -> None:
     other = trainer(window_set())
     other.epoch = 1
     first, second = next(one._batches()), next(other._batches())
+    other.epoch = 2
+    assert not torch.equal(next(other._batches()), second), "every epoch has an order of its own"
     assert not torch.equal(first, second) and len(set(torch.cat(list(other._batches())).tolist())) == 256
 
 
@@ -146,6 +148,14 @@ def test_the_best_epoch_is_kept_and_patience_stops(tmp_path: Path) -> None:
     last = torch.load(tmp_path / "last.pt")
     assert torch.equal(last["model_state_dict"]["map.weight"], run.model.map.weight)  # type: ignore[union-attr]
     assert last["epoch"] == 4 and last["step"] == 32
+
+
+def test_a_run_without_any_finite_score_has_no_weights_to_offer(tmp_path: Path) -> None:
+    """Scoring the weights of such a run would end in a message about data."""
+    best = BestCheckpoint(tmp_path, "loss", 5)
+    trainer(window_set(), (Scripted([math.nan]), best), train_epochs=1).fit()
+    with pytest.raises(NumericalError):
+        best.require_state()
 
 
 def test_a_score_that_is_not_finite_is_never_the_best_and_two_in_a_row_end_the_run(tmp_path: Path) -> None:
