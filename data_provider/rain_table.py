@@ -89,12 +89,8 @@ class RainTable:
         return bool(int(self.attributes.get("synthetic", 0)))
 
 
-def read_table(path: Path) -> RainTable:
-    """Read a prepared table from `.csv` or `.nc`.
-
-    Raises:
-        DataError: the file is missing, is not a prepared table, or its rows are duplicated or irregular.
-    """
+def require_table(path: Path) -> None:
+    """Raise DataError, with the commands that make a table, when there is no such file."""
     if not path.is_file():
         raise DataError(
             "DATA_MISSING",
@@ -103,6 +99,15 @@ def read_table(path: Path) -> RainTable:
             evidence=_neighbours(path),
             next_command=_other_table(path) + PREPARE_COMMANDS,
         )
+
+
+def read_table(path: Path) -> RainTable:
+    """Read a prepared table from `.csv` or `.nc`.
+
+    Raises:
+        DataError: the file is missing, is not a prepared table, or its rows are duplicated or irregular.
+    """
+    require_table(path)
     if path.suffix == ".nc":
         return table_from_dataset(_open_netcdf(path), path)
     return _table_from_csv(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -91,6 +92,7 @@ class NetworkForecaster:
             splits.train,
             evaluate=lambda _: self._validate(splits.validation),
             micro_batch_size=self.micro_batch_size,
+            weigh=partial(losses.total_weight, self.settings.loss),
             seed=self.settings.run.seed,
             callbacks=(MetricsLog(run / "metrics.jsonl", entropy), best),
         )

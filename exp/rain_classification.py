@@ -6,10 +6,11 @@ import logging
 import shlex
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 
 from data_provider.factory import SPLIT_NAMES, Splits, load_splits
 from data_provider.preprocessing import Preprocessing
+from data_provider.rain_table import require_table
 from data_provider.splits import Boundaries
 from exp import figures, forecasters, scoring
 from exp.finished_runs import find_run, load_forecaster, stored_settings
@@ -26,7 +28,7 @@ from exp.forecasters import Forecaster, NetworkForecaster
 from exp.scoring import ERA5_ATTRIBUTION
 from exp.settings import Dimensions, Settings, context_length
 from utils import checkpoint, run_directory
-from utils.errors import DataError, UsageError
+from utils.errors import DataError, ForeseenError, UsageError, join
 from utils.files import sha256
 from utils.reproducibility import choose_device, environment, seed_everything
 from utils.verification import format_table
@@ -46,6 +48,7 @@ def train(settings: Settings) -> list[Path]:
     Raises:
         ForeseenError: flags, data, checkpoint or numbers are at fault; the message says which.
     """
+    _require_inputs(settings)
     device = choose_device(settings.run.device, settings.run.gpu)
     splits = _load(settings, device)
     _check_classes(settings, splits)
@@ -81,6 +84,24 @@ def score_again(settings: Settings) -> Path:
     own = run_directory.read_json(run / run_directory.FINISHED_FILE)
     _score_and_write(forecaster, splits, again, folder, history=[], facts={name: own[name] for name in TRAINING_FACTS})
     return folder
+
+
+def _require_inputs(settings: Settings) -> None:
+    """Name every file and device that is missing in one message, before anything is read."""
+    checks: list[Callable[[], Any]] = [
+        partial(choose_device, settings.run.device, settings.run.gpu),
+        partial(require_table, settings.data.path),
+    ]
+    if settings.run.adaptation:
+        checks.append(partial(checkpoint.require, Path(settings.run.pretrain_model_path)))
+    errors = []
+    for check in checks:
+        try:
+            check()
+        except ForeseenError as error:
+            errors.append(error)
+    if errors:
+        raise join(errors)
 
 
 def _compare_data(run: Path, stored: dict[str, Any], splits: Splits) -> None:

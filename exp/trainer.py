@@ -83,6 +83,11 @@ class TrainerConfig:
             )
 
 
+def _count(labels: torch.Tensor) -> torch.Tensor:
+    """Return the number of labels: what an unweighted mean divides by."""
+    return torch.tensor(float(len(labels)), device=labels.device)
+
+
 class Callback(Protocol):
     """What happens at the end of an epoch; returns True to stop the training."""
 
@@ -101,6 +106,7 @@ class Trainer:
         train: training windows.
         evaluate: returns the validation part of a history row.
         micro_batch_size: windows per forward pass.
+        weigh: what the mean loss of a batch with these labels divides by.
         seed: order of the windows.
         callbacks: seen at the end of each epoch, in order.
     """
@@ -114,10 +120,12 @@ class Trainer:
         *,
         evaluate: Callable[[nn.Module], Mapping[str, float | None]],
         micro_batch_size: int,
+        weigh: Callable[[torch.Tensor], torch.Tensor] = _count,
         seed: int,
         callbacks: tuple[Callback, ...] = (),
     ) -> None:
         self.model, self.loss, self.config, self.train = model, loss, config, train
+        self.weigh = weigh
         self.evaluate, self.callbacks, self.seed = evaluate, callbacks, seed
         self.micro_batch_size = min(micro_batch_size, config.batch_size)
         self.device = train.device
@@ -196,11 +204,12 @@ class Trainer:
         self.guard.before_forward()
         loss = torch.zeros((), device=self.device)
         correct = torch.zeros((), device=self.device)
+        whole = self.weigh(self.train.labels[ids])
         for part in ids.split(self.micro_batch_size):
             labels = self.train.labels[part]
             with autocast(self.device, self.precision):
                 logits = self.model(self.train.inputs(part), self.train.marks[part])
-                share = self.loss(logits.float(), labels) * (len(part) / len(ids))
+                share = self.loss(logits.float(), labels) * (self.weigh(labels) / whole)
             (share if self.scaler is None else self.scaler.scale(share)).backward()
             loss += share.detach()
             correct += (_answer(logits) == labels).sum()

@@ -133,6 +133,13 @@ def build_loss(config: LossConfig, n_classes: int) -> Loss:
     return lambda logits, labels: cross_entropy(logits, labels, weights, config.label_smoothing)
 
 
+def total_weight(config: LossConfig, labels: torch.Tensor) -> torch.Tensor:
+    """What the mean of the loss over `labels` `(B,)` divides by, so that means of parts join to that of the whole."""
+    if config.class_weights is None or config.focal_alpha is not None:
+        return torch.tensor(float(len(labels)), device=labels.device)
+    return _weights(config.class_weights, torch.float32, labels.device)[labels.long()].sum()
+
+
 def describe(config: LossConfig) -> str:
     """Say in one line which loss is used and which flags it overrules."""
     one_logit = " on one logit" if config.loss == "BCE" else ""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import run as program
 from tests import make_table
@@ -72,6 +74,38 @@ def test_a_damaged_table_ends_with_3_and_its_cause(
     code, said = attempt(tmp_path, capsys)
     assert code == 3 and said.startswith(cause) and "table.csv" in said
     assert not (tmp_path / "runs").exists()
+
+
+def test_everything_that_is_missing_is_named_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One error after the other costs a night in a queue each time."""
+    code, said = attempt(tmp_path, capsys, "--adaptation", "--pretrain_model_path", "absent.pth")
+    assert code == 3 and "table.csv" in said and "absent.pth" in said and "CKPT_MISSING" in said
+
+
+def test_a_forecaster_is_refused_as_a_classifier(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has no head for classes and would fail in the loss."""
+    make_table.write(tmp_path)
+    code, said = attempt(tmp_path, capsys, "--model", "timer_xl")
+    assert code == 2 and "timer_xl_classifier" in said and not (tmp_path / "runs").exists()
+
+
+def test_a_termination_signal_ends_with_75_and_says_what_is_kept(tmp_path: Path) -> None:
+    """Schedulers send SIGTERM; a silent death looks like a crash."""
+    make_table.write(tmp_path)
+    words = ["--preset", "smoke", "--root_path", str(tmp_path), "--data_path", "table.csv", "--train_epochs", "5000"]
+    words += ["--patience", "5000", "--checkpoints", str(tmp_path / "runs"), "--device", "cpu"]
+    process = subprocess.Popen(
+        [sys.executable, "run.py", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch 2/"):
+            break
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 75 and said.startswith("INTERRUPTED")
+    (last,) = (tmp_path / "runs").glob("*/*/last.pt")
+    assert torch.load(last)["epoch"] >= 1
 
 
 def test_a_run_folder_that_cannot_be_written_ends_with_6(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

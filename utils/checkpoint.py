@@ -22,12 +22,8 @@ def save(path: Path, content: dict[str, Any]) -> None:
     write_whole(path, lambda temporary: torch.save(content, temporary))
 
 
-def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read a dict of tensors and plain values; code inside the file is never run.
-
-    Raises:
-        CheckpointError: the file is missing, is not a checkpoint, is truncated, or holds more than plain data.
-    """
+def require(path: Path) -> None:
+    """Raise CheckpointError, with where the released weights are published, when there is no such file."""
     if not path.is_file():
         raise CheckpointError(
             "CKPT_MISSING",
@@ -37,6 +33,15 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
             next_command="see checkpoints/README.md for where the released checkpoint is published, or leave out "
             "--adaptation to train from scratch",
         )
+
+
+def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a dict of tensors and plain values; code inside the file is never run.
+
+    Raises:
+        CheckpointError: the file is missing, is not a checkpoint, is truncated, or holds more than plain data.
+    """
+    require(path)
     if not zipfile.is_zipfile(path):
         raise CheckpointError(
             "CKPT_NOT_A_CHECKPOINT",

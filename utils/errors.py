@@ -6,6 +6,7 @@ Exit codes are part of the public contract: 0 ok, 2 usage, 3 data, 4 input check
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 EXIT_OK = 0
@@ -40,6 +41,20 @@ class ForeseenError(ValueError):
             if text:
                 lines.append(f"  {label + ':':<10}{text}")
         return "\n".join(lines)
+
+
+def join(errors: Sequence[ForeseenError]) -> ForeseenError:
+    """Make one message of several that were found together; the exit code is the smallest of theirs."""
+    first, *rest = sorted(errors, key=lambda error: error.exit_code)
+    if not rest:
+        return first
+    return type(first)(
+        first.code,
+        f"{len(errors)} things are missing. " + " ".join(f"({error.code}) {error.what}" for error in (first, *rest)),
+        where="; ".join(error.where for error in (first, *rest)),
+        evidence="; ".join(error.evidence for error in (first, *rest)),
+        next_command="; and ".join(error.next_command for error in (first, *rest)),
+    )
 
 
 class UsageError(ForeseenError):

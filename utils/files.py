@@ -34,9 +34,11 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         temporary.replace(path)
         _flush(path.parent)
     except (OSError, RuntimeError) as error:
+        raise storage_error(error, path) from error
+    finally:
+        # Also after an interrupt; after the rename there is nothing left to remove.
         with suppress(OSError):
             temporary.unlink()
-        raise storage_error(error, path) from error
 
 
 def storage_error(error: OSError | RuntimeError, path: Path, advice: str = "choose another place") -> StorageError:

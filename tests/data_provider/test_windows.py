@@ -43,6 +43,23 @@ def test_windows_start_only_where_the_context_is_whole() -> None:
     assert set(index.init_time.astype("datetime64[h]").astype(int) % 6) == {0}
 
 
+def test_init_times_are_counted_from_midnight_not_from_the_first_row() -> None:
+    """A record that begins at 03 UTC has forecasts at 00, 06, 12 and 18 all the same."""
+    times = TIMES[3:]
+    present = np.ones((1, len(times)), bool)
+    index = build_index(
+        times,
+        present,
+        np.zeros(present.shape, np.int8),
+        np.zeros(present.shape, np.float32),
+        context_length=48,
+        stride_hours=6,
+        lead_steps=24,
+        step_hours=1,
+    )
+    assert set(index.init_time.astype("datetime64[h]").astype(int) % 24) == {0, 6, 12, 18}
+
+
 def test_no_window_crosses_an_absent_hour() -> None:
     """A gap in time inside a window shifts everything before it."""
     present = np.ones((1, N), bool)

@@ -40,6 +40,14 @@ def test_the_command_of_the_notes_finds_the_run_of_option_b(project: Path) -> No
     assert scored_again(project)["cost"] == own["cost"] and own["cost"]["best_epoch"] == 1
 
 
+def test_a_preset_finds_a_run_that_was_trained_for_another_time(project: Path) -> None:
+    """`--preset tiny` names a model; the quick start trains it for two epochs instead of five."""
+    words = ["--preset", "smoke", "--model_id", "p", "--train_epochs", "2"]
+    assert program.main(words) == 0
+    assert program.main(["--is_training", "0", "--preset", "smoke", "--model_id", "p"]) == 0
+    assert program.main(["--is_training", "0", "--preset", "smoke", "--model_id", "p", "--train_epochs", "3"]) == 2
+
+
 def test_a_longer_table_keeps_the_boundaries_of_the_run(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Boundaries by share would move into the training times when the table changes."""
     path = project / "datasets" / "processed" / "peru_rainfall.csv"

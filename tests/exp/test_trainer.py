@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from data_provider.windows import WindowIndex, WindowSet
 from exp.callbacks import BestCheckpoint, MetricsLog
 from exp.micro_batches import fitting_batch_size, saved_bytes, total_memory
 from exp.trainer import Trainer, TrainerConfig, amp_dtype, predict_logits
+from layers.losses import LossConfig, build_loss, total_weight
 from utils.errors import NumericalError, UsageError
 
 
@@ -109,6 +111,17 @@ def test_micro_batches_give_the_step_of_the_whole_batch(micro: int) -> None:
     assert a[-1]["step"] == b[-1]["step"] == 24
 
 
+def test_micro_batches_of_a_weighted_loss_give_the_step_of_the_whole_batch() -> None:
+    """A weighted mean divides by the weights of its part: parts must be joined by weight, not by count."""
+    config = LossConfig(class_weights=(0.2, 0.8))
+    runs = []
+    for micro in (32, 5):
+        run = trainer(window_set(), dropout=0.0, micro=micro)
+        run.loss, run.weigh = build_loss(config, 2), partial(total_weight, config)
+        runs.append(run.fit()[-1]["train_loss"])
+    assert runs[0] == pytest.approx(runs[1], rel=1e-5)
+
+
 def test_a_poisoned_window_is_skipped_and_counted_every_epoch() -> None:
     """One NaN row touches some batches; the others go on and the weights stay finite."""
     windows = window_set()
@@ -186,6 +199,13 @@ def test_the_probe_changes_neither_statistics_nor_the_random_state() -> None:
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(before[name], value) for name, value in wrapped.state_dict().items())
     assert total_memory(torch.device("cpu")) > 2**28
+
+
+def test_two_undefined_epochs_that_are_not_in_a_row_do_not_end_the_run(tmp_path: Path) -> None:
+    """A single bad epoch now and then is survived."""
+    best = BestCheckpoint(tmp_path, "loss", 9)
+    trainer(window_set(), (Scripted([math.nan, 0.5, math.nan, 0.4]), best), train_epochs=4).fit()
+    assert best.best_epoch == 4
 
 
 class _IgnoresMarks(nn.Module):
