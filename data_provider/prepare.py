@@ -26,7 +26,7 @@ from data_provider.regions import Box, Boxes
 from data_provider.table_files import PRECIPITATION, decoded, encoded, require_writable, write_table
 from data_provider.time_axis import TimeAxis, examine
 from utils import flags
-from utils.errors import EXIT_INTERRUPTED, EXIT_OK, DataError, ForeseenError, UsageError
+from utils.errors import DataError, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -287,31 +287,11 @@ def _check_columns(columns: Sequence[str]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run from the command line.
-
-    Args:
-        argv: words of the command line; those of the process when None.
-
-    Returns:
-        the exit code: 0, or that of the foreseen error whose message went to stderr.
-    """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    try:
-        (config,) = flags.parse(
-            "-m data_provider.prepare",
-            "Turn ERA5 files, exactly as the Climate Data Store delivers them, into the table that run.py trains on.",
-            PrepareConfig,
-            argv=argv,
-            epilog=EXAMPLES,
-        )
-        prepare(config)
-    except ForeseenError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("INTERRUPTED: nothing half-written was left; start the same command again.\n")
-        return EXIT_INTERRUPTED
-    return EXIT_OK
+    """Run from the command line and return the exit code."""
+    description = (
+        "Turn ERA5 files, exactly as the Climate Data Store delivers them, into the table that run.py trains on."
+    )
+    return flags.run_tool("-m data_provider.prepare", description, PrepareConfig, prepare, argv=argv, epilog=EXAMPLES)
 
 
 if __name__ == "__main__":

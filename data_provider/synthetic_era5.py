@@ -23,7 +23,7 @@ from tqdm import tqdm
 from data_provider.synthetic_weather import LATITUDE, LONGITUDE, Fields, generate
 from data_provider.units import QUANTITIES
 from utils import flags
-from utils.errors import EXIT_INTERRUPTED, EXIT_OK, ForeseenError, UsageError
+from utils.errors import UsageError
 from utils.files import sha256, storage_error
 
 logger = logging.getLogger(__name__)
@@ -192,31 +192,16 @@ def _files_already_whole(folder: Path, recipe: dict[str, object]) -> list[Path]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run from the command line.
-
-    Args:
-        argv: words of the command line; those of the process when None.
-
-    Returns:
-        the exit code: 0, or that of the foreseen error whose message went to stderr.
-    """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    try:
-        (config,) = flags.parse(
-            "-m data_provider.synthetic_era5",
-            "Write SYNTHETIC hourly weather of a Peru-shaped box as monthly files laid out like ERA5 downloads.",
-            SyntheticConfig,
-            argv=argv,
-            epilog=EXAMPLES,
-        )
-        write_synthetic_era5(config)
-    except ForeseenError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("INTERRUPTED: nothing half-written was left; start the same command again.\n")
-        return EXIT_INTERRUPTED
-    return EXIT_OK
+    """Run from the command line and return the exit code."""
+    description = "Write SYNTHETIC hourly weather of a Peru-shaped box as monthly files laid out like ERA5 downloads."
+    return flags.run_tool(
+        "-m data_provider.synthetic_era5",
+        description,
+        SyntheticConfig,
+        write_synthetic_era5,
+        argv=argv,
+        epilog=EXAMPLES,
+    )
 
 
 if __name__ == "__main__":

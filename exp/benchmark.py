@@ -19,7 +19,7 @@ import models
 from data_provider.windows import WindowSet, build_index
 from exp.trainer import Trainer, TrainerConfig
 from utils import flags
-from utils.errors import EXIT_OK, ForeseenError, UsageError
+from utils.errors import UsageError
 
 N_REGIONS, ROWS, N_VARIABLES, CONTEXT = 5, 2684, 27, 1440
 
@@ -114,13 +114,13 @@ def main(words: list[str]) -> int:
     """Print the figures as JSON and return the exit code."""
     if words and not words[0].startswith("-"):
         words = ["--part", *words]
-    try:
-        (config,) = flags.parse("-m exp.benchmark", __doc__ or "", BenchmarkConfig, argv=words)
-        print(json.dumps(measure_epoch(config), indent=2))
-    except ForeseenError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return EXIT_OK
+    return flags.run_tool(
+        "-m exp.benchmark",
+        __doc__ or "",
+        BenchmarkConfig,
+        lambda config: print(json.dumps(measure_epoch(config), indent=2)),
+        argv=words,
+    )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import logging
 import sys
 import types
 import typing
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from utils.errors import UsageError
+from utils.errors import EXIT_INTERRUPTED, EXIT_OK, ForeseenError, UsageError
 
 ConfigType = TypeVar("ConfigType")
 TRUE_WORDS = ("1", "true", "yes", "on")
@@ -33,6 +34,38 @@ def parse(
     """
     given = parse_given(prog, description, config_classes, argv=argv, epilog=epilog)
     return tuple(build(config_class, given) for config_class in config_classes)
+
+
+def run_tool(
+    prog: str,
+    description: str,
+    config_class: type[ConfigType],
+    action: Callable[[ConfigType], Any],
+    *,
+    argv: Sequence[str] | None = None,
+    epilog: str = "",
+) -> int:
+    """Run a tool with one group of flags and return its exit code; what is foreseen ends in a message, not a traceback.
+
+    Args:
+        prog: program name for the usage line.
+        description: first lines of the help.
+        config_class: its flags.
+        action: does the work.
+        argv: words of the command line; those of the process when None.
+        epilog: last lines of the help.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    try:
+        (config,) = parse(prog, description, config_class, argv=argv, epilog=epilog)
+        action(config)
+    except ForeseenError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("INTERRUPTED: nothing half-written was left; start the same command again.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return EXIT_OK
 
 
 def parse_given(
