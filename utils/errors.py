@@ -36,21 +36,26 @@ class ForeseenError(ValueError):
         self.next_command = next_command
 
     def __str__(self) -> str:
-        lines = [f"{self.code}: {self.what}"]
-        for label, text in (("where", self.where), ("evidence", self.evidence), ("next", self.next_command)):
-            if text:
-                lines.append(f"  {label + ':':<10}{text}")
-        return "\n".join(lines)
+        return message(self.code, self.what, self.where, self.evidence, self.next_command)
 
 
-def join(errors: Sequence[ForeseenError]) -> ForeseenError:
+def message(code: str, what: str, where: str = "", evidence: str = "", next_command: str = "") -> str:
+    """Lay out the four parts of a message, one a line; empty parts are left out."""
+    lines = [f"{code}: {what}"]
+    for label, text in (("where", where), ("evidence", evidence), ("next", next_command)):
+        if text:
+            lines.append(f"  {label + ':':<10}{text}")
+    return "\n".join(lines)
+
+
+def join(errors: Sequence[ForeseenError], summary: str = "things are missing") -> ForeseenError:
     """Make one message of several that were found together; the exit code is the smallest of theirs."""
     first, *rest = sorted(errors, key=lambda error: error.exit_code)
     if not rest:
         return first
     return type(first)(
         first.code,
-        f"{len(errors)} things are missing. " + " ".join(f"({error.code}) {error.what}" for error in (first, *rest)),
+        f"{len(errors)} {summary}. " + " ".join(f"({error.code}) {error.what}" for error in (first, *rest)),
         where="; ".join(error.where for error in (first, *rest)),
         evidence="; ".join(error.evidence for error in (first, *rest)),
         next_command="; and ".join(error.next_command for error in (first, *rest)),
