@@ -5,7 +5,7 @@ L time steps, V variables, B windows of a batch, M calendar and region marks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -83,6 +83,15 @@ class WindowSet:
         rows = self._ends[ids.to(self.table.device)][:, None] + self._offsets
         batch = torch.nn.functional.embedding(rows, self.table)
         return batch.to(self.device, non_blocking=True)
+
+    def subset(self, ids: torch.Tensor) -> WindowSet:
+        """Return the windows `ids` alone, with a copy of their rows that nobody else sees; its ids begin at 0."""
+        rows = self.inputs(ids).flatten(0, 1).clone()
+        index = self.index.select(ids.cpu().numpy())
+        index = replace(index, end=np.arange(1, len(ids) + 1) * self.context_length - 1)
+        alone = WindowSet(rows, index, self.context_length, self.regions, self.device)
+        alone.labels = self.labels[ids].clone()
+        return alone
 
 
 def calendar_marks(index: WindowIndex, n_regions: int) -> np.ndarray:

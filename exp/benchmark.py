@@ -17,6 +17,8 @@ import torch
 
 import models
 from data_provider.windows import WindowSet, build_index
+from exp.guard import GuardConfig
+from exp.objective import Objective
 from exp.trainer import Trainer, TrainerConfig
 from utils import flags
 from utils.errors import UsageError
@@ -69,11 +71,11 @@ def measure_epoch(config: BenchmarkConfig) -> dict[str, float]:
     windows = _windows()
     trainer = TimedTrainer(
         _model(config),
-        torch.nn.functional.cross_entropy,
+        Objective(loss=torch.nn.functional.cross_entropy, micro_batch_size=16),
         TrainerConfig(batch_size=16, train_epochs=1),
+        GuardConfig(),
         windows,
         evaluate=lambda _: {},
-        micro_batch_size=16,
         seed=0,
     )
     (row,) = trainer.fit()

@@ -18,8 +18,10 @@ from data_provider.factory import Splits
 from data_provider.windows import WindowSet
 from exp.callbacks import BestCheckpoint, MetricsLog
 from exp.micro_batches import fitting_batch_size
+from exp.objective import Objective
+from exp.precision import amp_dtype
 from exp.settings import Dimensions, Settings
-from exp.trainer import Trainer, amp_dtype, predict_logits
+from exp.trainer import Trainer, predict_logits
 from layers import losses
 from layers.window_features import WindowFeatures
 from utils import checkpoint
@@ -82,17 +84,15 @@ class NetworkForecaster:
         )
         if config.micro_batch_size is None:
             self.micro_batch_size = fitting_batch_size(self.model, self.loss, splits.train, config.batch_size)
-        self.precision = amp_dtype(config.amp, splits.train.device)
         best = BestCheckpoint(run, config.validation_score, config.patience)
         entropy = base_rate_entropy(splits.train.index.label)
         trainer = Trainer(
             self.model,
-            self.loss,
+            self.objective(splits.train.device),
             config,
+            self.settings.guard,
             splits.train,
             evaluate=lambda _: self._validate(splits.validation),
-            micro_batch_size=self.micro_batch_size,
-            weigh=partial(losses.total_weight, self.settings.loss),
             seed=self.settings.run.seed,
             callbacks=(MetricsLog(run / "metrics.jsonl", entropy), best),
         )
@@ -100,6 +100,16 @@ class NetworkForecaster:
         self.best_epoch = best.best_epoch
         self.model.load_state_dict(best.require_state())
         return history
+
+    def objective(self, device: torch.device) -> Objective:
+        """Return what a step of this training minimises."""
+        return Objective(
+            loss=self.loss,
+            micro_batch_size=min(self.micro_batch_size, self.settings.trainer.batch_size),
+            precision=amp_dtype(self.settings.trainer.amp, device),
+            weigh=partial(losses.total_weight, self.settings.loss),
+            terms=partial(losses.loss_terms, self.settings.loss),
+        )
 
     def probabilities(self, windows: WindowSet) -> np.ndarray:
         """Return class probabilities."""

@@ -1,23 +1,121 @@
-"""Is this step finite? If not it changes nothing: the optimizer skips on the device, and the skip is counted.
+"""The step that cannot hurt: a step that is not finite changes nothing, and the host learns it one step later.
 
 The total gradient norm, needed for clipping anyway, tells whether any gradient is not finite. The answer goes to the
-fused AdamW as `found_inf`, so that its kernel leaves weights, moments and step count bitwise as they were; the host
-reads it one step late. Multiplying by zero would not do: 0 x NaN is NaN.
+fused AdamW as `found_inf`, so that its kernel leaves weights, moments and step count bitwise as they were. Nothing
+waits for the device. Multiplying by zero would not do: 0 x NaN is NaN.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from utils.errors import NumericalError
+from utils.errors import UsageError
+from utils.reproducibility import RandomState
 
-MINIMUM_BUDGET = 3
-LONGEST_RUN_OF_SKIPS = 10
+# At a scale of 1 a float16 gradient that overflows is the gradient's own fault, not that of the scaling.
+LOSS_SCALE_FLOOR = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardConfig:
+    """Guard against NaN."""
+
+    clip_grad_norm: float = field(
+        default=1.0, metadata={"help": "scale gradients down to this total norm; 0 never clips"}
+    )
+    nan_policy: Literal["skip", "stop"] = field(
+        default="skip",
+        metadata={
+            "help": "a step that is not finite changes nothing; skip goes on within --max_skipped_steps, stop ends "
+            "the run at the first one and scores the best weights so far (both end with 5 when a run is cut short)"
+        },
+    )
+    max_skipped_steps: float = field(
+        default=0.01,
+        metadata={
+            "help": "non-finite steps that are skipped before the run stops: below 1 a share of an epoch "
+            "(at least 3), else a number; ten in a row always stop"
+        },
+    )
+    guard_level: Literal["step", "full"] = field(
+        default="step",
+        metadata={
+            "help": "step: loss and total gradient norm, at no measurable cost; full: also every input, label, output, "
+            "gradient, parameter and attention mask in every step, named and its cost printed"
+        },
+    )
+    detect_anomaly: bool = field(
+        default=False, metadata={"help": "torch's anomaly mode: names the operation whose backward gave NaN; slow"}
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("clip_grad_norm", "max_skipped_steps"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise UsageError(
+                    "CONFIG",
+                    f"--{name} must be a number of at least 0.",
+                    where=f"--{name}",
+                    evidence=f"got {value}",
+                    next_command=f"--{name} {GuardConfig.__dataclass_fields__[name].default}",
+                )
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What must be known before a step to be able to repeat it.
+
+    Attributes:
+        number: attempted step of the run.
+        epoch: from 1.
+        batch: number of the batch in its epoch, from 1.
+        ids: `(B,)` windows of the batch, on their device.
+        random_state: generators before the forward pass.
+        learning_rates: of the optimizer's parameter groups.
+    """
+
+    number: int
+    epoch: int
+    batch: int
+    ids: torch.Tensor
+    random_state: RandomState
+    learning_rates: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step came to, known to the host one step later.
+
+    Attributes:
+        step: the step.
+        loss: mean training loss.
+        norm: total gradient norm before clipping.
+        is_bad: loss or norm is not finite, so the step changed nothing.
+        loss_scale: of float16, None without a scaler.
+    """
+
+    step: StepRecord
+    loss: float
+    norm: float
+    is_bad: bool
+    loss_scale: float | None
+
+    @property
+    def is_scaler_overflow(self) -> bool:
+        """True where float16 gradients overflowed because of the loss scale, which halves itself: nothing is wrong."""
+        return (
+            self.is_bad
+            and self.loss_scale is not None
+            and self.loss_scale > LOSS_SCALE_FLOOR
+            and math.isfinite(self.loss)
+        )
 
 
 class Guard:
@@ -25,11 +123,10 @@ class Guard:
 
     Args:
         model: its running statistics are put back after a bad step.
-        optimizer: a fused AdamW.
+        optimizer: a fused AdamW skips on the device; any other is put back with `torch.where`.
         clip_grad_norm: total gradient norm above which gradients are scaled down; 0 never clips.
-        max_skipped_steps: below 1 a share of an epoch (at least 3 steps), else a number of steps per epoch.
-        steps_per_epoch: attempted steps of an epoch.
         scaler: loss scaler of float16, or None.
+        on_outcome: told of each step before the next one changes anything.
     """
 
     def __init__(
@@ -38,102 +135,88 @@ class Guard:
         optimizer: torch.optim.Optimizer,
         *,
         clip_grad_norm: float,
-        max_skipped_steps: float,
-        steps_per_epoch: int,
         scaler: torch.amp.GradScaler | None = None,
+        on_outcome: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
         self.optimizer = optimizer
         self.scaler = scaler
         self.clip_grad_norm = clip_grad_norm
-        self.budget = _budget(max_skipped_steps, steps_per_epoch)
-        self.skipped = 0
-        self.skipped_total = 0
-        self.norms: list[torch.Tensor] = []
-        self._in_a_row = 0
-        self._pending: tuple[int, torch.Tensor, torch.cuda.Event | None] | None = None
+        self.on_outcome = on_outcome
+        self.last_applied: StepRecord | None = None
+        self._pending: tuple[StepRecord, torch.Tensor, torch.cuda.Event | None] | None = None
+        self._step: StepRecord | None = None
         self._parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        self._statistics = [
-            buffer
-            for module in model.modules()
-            if isinstance(module, nn.modules.batchnorm._BatchNorm)
-            for buffer in module.buffers(recurse=False)
-        ]
+        self._is_fused = all(group.get("fused") for group in optimizer.param_groups)
+        self._statistics = _running_statistics(model)
         self._kept: list[torch.Tensor] = []
+        self._is_scale_too_low = False
 
-    def start_epoch(self) -> None:
-        """Count skips and norms anew."""
-        self.skipped, self.norms = 0, []
+    def before_forward(self, step: StepRecord) -> None:
+        """Note the step, and keep the running statistics, which a forward pass with NaN would poison."""
+        self._step = step
+        self._kept = [buffer.clone() for buffer in self._statistics.values()]
 
-    def before_forward(self) -> None:
-        """Keep the running statistics, which a forward pass with NaN would poison."""
-        self._kept = [buffer.clone() for buffer in self._statistics]
-
-    def step(self, number: int, loss: torch.Tensor) -> None:
+    def step(self, loss: torch.Tensor) -> None:
         """Take the optimizer step when loss and gradients are finite, else leave everything as it was.
 
         Args:
-            number: attempted step, for the message.
             loss: scalar training loss, detached, on the device.
-
-        Raises:
-            NumericalError: the previous step exhausted the budget of skipped steps.
         """
+        assert self._step is not None, "before_forward comes first"
+        scale = torch.ones_like(loss)
         if self.scaler is not None:
+            scale = self.scaler.scale(scale)
             self.scaler.unscale_(self.optimizer)
         norm = get_total_norm(gradients(self._parameters))
         bad = ~(torch.isfinite(norm) & torch.isfinite(loss))
         if self.clip_grad_norm > 0:
             clip_grads_with_norm_(self._parameters, self.clip_grad_norm, norm)
         self.read_pending()
-        self.optimizer.found_inf = bad.to(torch.float32)  # type: ignore[attr-defined]
-        self.optimizer.step()
+        self._step_unless(bad)
         if self.scaler is not None:
             self.scaler.update()
-        for buffer, kept in zip(self._statistics, self._kept, strict=True):
+            if self._is_scale_too_low:
+                self.scaler.update(LOSS_SCALE_FLOOR)
+        for buffer, kept in zip(self._statistics.values(), self._kept, strict=True):
             buffer.copy_(torch.where(bad, kept, buffer))
-        self.norms.append(norm.detach())
-        self._pending = (number, *_to_host(bad))
+        self._pending = (self._step, *_to_host(torch.stack((bad.float(), loss.float(), norm.float(), scale.float()))))
 
     def read_pending(self) -> None:
-        """Count the step before this one, whose verdict has reached the host by now.
+        """Tell of the step before this one, whose verdict has reached the host by now.
 
-        Raises:
-            NumericalError: the budget of skipped steps is spent.
+        The weights are still what they were before that step if it was bad.
         """
         if self._pending is None:
             return
-        number, flag, event = self._pending
+        step, figures, event = self._pending
         self._pending = None
         if event is not None:
             event.synchronize()
-        if not bool(flag):
-            self._in_a_row = 0
-            return
-        self.skipped += 1
-        self.skipped_total += 1
-        self._in_a_row += 1
-        if self.skipped > self.budget or self._in_a_row >= LONGEST_RUN_OF_SKIPS:
-            raise NumericalError(
-                "SKIP_BUDGET",
-                f"{self.skipped} steps of this epoch were not finite; they were skipped and changed nothing.",
-                where=f"step {number}",
-                evidence=f"allowed: {self.budget} an epoch and {LONGEST_RUN_OF_SKIPS - 1} in a row; "
-                "last.pt in the run directory holds the last whole epoch, if there was one",
-                next_command="check the data for missing values, lower --learning_rate, or use --amp off",
-            )
+        bad, loss, norm, scale = figures.tolist()
+        outcome = Outcome(step, loss, norm, bool(bad), scale if self.scaler is not None else None)
+        self._is_scale_too_low = outcome.loss_scale is not None and scale < LOSS_SCALE_FLOOR
+        if not outcome.is_bad:
+            self.last_applied = step
+        self.on_outcome(outcome)
 
-    def gradient_norms(self) -> dict[str, float | None]:
-        """Return median and maximum of this epoch's finite gradient norms, and the share that was clipped."""
-        norms = torch.stack(self.norms).float().cpu() if self.norms else torch.empty(0)
-        norms = norms[torch.isfinite(norms)]
-        if not len(norms):
-            return {"gradient_norm_median": None, "gradient_norm_max": None, "clipped_share": None}
-        limit = self.clip_grad_norm if self.clip_grad_norm > 0 else math.inf
-        return {
-            "gradient_norm_median": norms.median().item(),
-            "gradient_norm_max": norms.max().item(),
-            "clipped_share": (norms > limit).float().mean().item(),
-        }
+    def statistics_before(self) -> dict[str, torch.Tensor]:
+        """Return the running statistics by name as they were before the step that `on_outcome` is told of."""
+        return dict(zip(self._statistics, self._kept, strict=True))
+
+    def _step_unless(self, bad: torch.Tensor) -> None:
+        """Let the optimizer step; where `bad` is true nothing changes."""
+        if self._is_fused:
+            self.optimizer.found_inf = bad.to(torch.float32)  # type: ignore[attr-defined]
+            self.optimizer.step()
+            return
+        weights = [parameter.detach().clone() for parameter in self._parameters]
+        states = [_tensors_of(self.optimizer, parameter) for parameter in self._parameters]
+        self.optimizer.step()
+        with torch.no_grad():
+            for parameter, weight, state in zip(self._parameters, weights, states, strict=True):
+                parameter.copy_(torch.where(bad, weight, parameter))
+                for name, value in _tensors_of(self.optimizer, parameter, copy=False).items():
+                    value.copy_(torch.where(bad.to(value.device), state.get(name, torch.zeros_like(value)), value))
 
 
 def gradients(parameters: Iterable[torch.Tensor]) -> list[torch.Tensor]:
@@ -141,18 +224,31 @@ def gradients(parameters: Iterable[torch.Tensor]) -> list[torch.Tensor]:
     return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
 
-def _budget(max_skipped_steps: float, steps_per_epoch: int) -> int:
-    if max_skipped_steps >= 1:
-        return int(max_skipped_steps)
-    return max(MINIMUM_BUDGET, int(max_skipped_steps * steps_per_epoch))
+def _running_statistics(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the buffers of batch norms by name."""
+    return {
+        f"{prefix}.{name}" if prefix else name: buffer
+        for prefix, module in model.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        for name, buffer in module.named_buffers(recurse=False)
+    }
 
 
-def _to_host(flag: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event | None]:
-    """Start copying a flag to the host without waiting for it."""
-    if flag.device.type != "cuda":
-        return flag, None
-    host = torch.empty((), dtype=flag.dtype, pin_memory=True)
-    host.copy_(flag, non_blocking=True)
+def _tensors_of(
+    optimizer: torch.optim.Optimizer, parameter: torch.Tensor, *, copy: bool = True
+) -> dict[str, torch.Tensor]:
+    """Return the tensors an optimizer keeps for a parameter; none before its first step."""
+    state: dict[str, Any] = optimizer.state.get(parameter, {})
+    found = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    return {name: value.clone() for name, value in found.items()} if copy else found
+
+
+def _to_host(figures: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event | None]:
+    """Start copying a few figures to the host without waiting for them."""
+    if figures.device.type != "cuda":
+        return figures, None
+    host = torch.empty(figures.shape, dtype=figures.dtype, pin_memory=True)
+    host.copy_(figures, non_blocking=True)
     event = torch.cuda.Event()
     event.record()
     return host, event

@@ -14,6 +14,7 @@ from data_provider.factory import DataConfig
 from data_provider.scaling import ScalingConfig
 from data_provider.splits import SplitConfig
 from exp import presets
+from exp.guard import GuardConfig
 from exp.openltm_flags import OpenLTMFlags
 from exp.trainer import TrainerConfig
 from layers.losses import LossConfig
@@ -132,6 +133,7 @@ class Settings:
     cleaning: CleaningConfig
     scaling: ScalingConfig
     trainer: TrainerConfig
+    guard: GuardConfig
     loss: LossConfig
     predict: PredictConfig
     openltm: OpenLTMFlags
@@ -155,6 +157,7 @@ class Settings:
             cleaning=flags.build(CleaningConfig, values),
             scaling=flags.build(ScalingConfig, values),
             trainer=flags.build(TrainerConfig, values),
+            guard=flags.build(GuardConfig, values),
             loss=flags.build(LossConfig, values),
             predict=flags.build(PredictConfig, values),
             openltm=flags.build(OpenLTMFlags, values),
@@ -164,8 +167,9 @@ class Settings:
 
     def as_flags(self) -> dict[str, Any]:
         """Return flag -> value of everything a run depends on."""
-        configs = (self.model, self.run, self.data, self.split, self.cleaning, self.scaling, self.trainer, self.loss)
-        return flags.as_dict(*configs) | {"n_classes": self.run.n_classes}
+        data = (self.data, self.split, self.cleaning, self.scaling)
+        training = (self.trainer, self.guard, self.loss)
+        return flags.as_dict(self.model, self.run, *data, *training) | {"n_classes": self.run.n_classes}
 
     def with_seed(self, seed: int) -> Settings:
         """Return the settings of one run."""
@@ -200,7 +204,7 @@ def shown_groups(task_name: str, model: str) -> list[type]:
     """Return the groups of flags that a task and a model use."""
     if task_name == "predict":
         return [RunConfig, PredictConfig]
-    training = [TrainerConfig, LossConfig] if models.kind(model) == "network" else []
+    training = [TrainerConfig, GuardConfig, LossConfig] if models.kind(model) == "network" else []
     return [RunConfig, DataConfig, SplitConfig, CleaningConfig, ScalingConfig, models.config_class(model), *training]
 
 
@@ -214,6 +218,7 @@ def all_groups() -> list[type]:
         CleaningConfig,
         ScalingConfig,
         TrainerConfig,
+        GuardConfig,
         LossConfig,
     ]
     return [*common, OpenLTMFlags, *(models.config_class(name) for name in models.names())]

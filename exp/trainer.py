@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import torch
@@ -14,13 +15,17 @@ from torch import nn
 from tqdm import tqdm
 
 from data_provider.windows import WindowSet
-from exp.guard import Guard
+from exp.diagnosis.verdict import Verdict
+from exp.full_checks import FullChecks
+from exp.guard import Guard, GuardConfig, Outcome, StepRecord
+from exp.objective import Objective
+from exp.precision import AmpName, autocast
 from exp.schedule import learning_rate_factor
+from exp.step_watch import StepWatch
 from utils.errors import UsageError
+from utils.reproducibility import RandomState
 
 logger = logging.getLogger(__name__)
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-AmpName = Literal["off", "bf16", "fp16", "auto"]
 Row = dict[str, Any]
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -51,14 +56,6 @@ class TrainerConfig:
         default=None, metadata={"help": "epochs until the cosine is at its lowest (default: train_epochs)"}
     )
     min_learning_rate: float = field(default=0.0, metadata={"help": "lowest rate of the cosine"})
-    clip_grad_norm: float = field(default=1.0, metadata={"help": "scale gradients down to this total norm; 0 is off"})
-    max_skipped_steps: float = field(
-        default=0.01,
-        metadata={
-            "help": "non-finite steps that are skipped before the run stops: below 1 a share of an epoch "
-            "(at least 3), else a number; ten in a row always stop"
-        },
-    )
     amp: AmpName = field(
         default="off", metadata={"help": "mixed precision; auto: bf16 or fp16 as the GPU can, off on the CPU"}
     )
@@ -66,8 +63,8 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         for name in ("batch_size", "train_epochs", "patience", "learning_rate"):
             self._require(name, getattr(self, name) > 0, "must be above 0")
-        not_negative = ("weight_decay", "warmup_epochs", "warmup_start_lr", "min_learning_rate", "clip_grad_norm")
-        for name in (*not_negative, "max_skipped_steps"):
+        not_negative = ("weight_decay", "warmup_epochs", "warmup_start_lr", "min_learning_rate")
+        for name in not_negative:
             self._require(name, getattr(self, name) >= 0, "cannot be negative")
         for name in ("micro_batch_size", "tmax"):
             self._require(name, getattr(self, name) is None or getattr(self, name) > 0, "must be above 0")
@@ -83,11 +80,6 @@ class TrainerConfig:
             )
 
 
-def _count(labels: torch.Tensor) -> torch.Tensor:
-    """Return the number of labels: what an unweighted mean divides by."""
-    return torch.tensor(float(len(labels)), device=labels.device)
-
-
 class Callback(Protocol):
     """What happens at the end of an epoch; returns True to stop the training."""
 
@@ -101,33 +93,31 @@ class Trainer:
 
     Args:
         model: called as `model(x (B, L, V), marks (B, M))`, returns logits.
-        loss: `loss(logits, labels) -> scalar` mean over the batch.
+        objective: loss, precision and micro-batches.
         config: flags of the training.
+        guard: flags of the guard.
         train: training windows.
         evaluate: returns the validation part of a history row.
-        micro_batch_size: windows per forward pass.
-        weigh: what the mean loss of a batch with these labels divides by.
         seed: order of the windows.
         callbacks: seen at the end of each epoch, in order.
+        explain: finds the cause of a step that was not finite.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        loss: Loss,
+        objective: Objective,
         config: TrainerConfig,
+        guard: GuardConfig,
         train: WindowSet,
         *,
         evaluate: Callable[[nn.Module], Mapping[str, float | None]],
-        micro_batch_size: int,
-        weigh: Callable[[torch.Tensor], torch.Tensor] = _count,
         seed: int,
         callbacks: tuple[Callback, ...] = (),
+        explain: Callable[[Trainer, Outcome], Verdict] | None = None,
     ) -> None:
-        self.model, self.loss, self.config, self.train = model, loss, config, train
-        self.weigh = weigh
+        self.model, self.objective, self.config, self.train = model, objective, config, train
         self.evaluate, self.callbacks, self.seed = evaluate, callbacks, seed
-        self.micro_batch_size = min(micro_batch_size, config.batch_size)
         self.device = train.device
         self.steps_per_epoch = -(-len(train) // config.batch_size)
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -135,17 +125,18 @@ class Trainer:
             parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._factor())
-        self.precision = amp_dtype(config.amp, self.device)
-        self.scaler = torch.amp.GradScaler(self.device.type) if self.precision is torch.float16 else None
+        self.scaler = torch.amp.GradScaler(self.device.type) if objective.precision is torch.float16 else None
+        self.watch = StepWatch(guard, self.steps_per_epoch, explain and partial(explain, self))
         self.guard = Guard(
             model,
             self.optimizer,
-            clip_grad_norm=config.clip_grad_norm,
-            max_skipped_steps=config.max_skipped_steps,
-            steps_per_epoch=self.steps_per_epoch,
+            clip_grad_norm=guard.clip_grad_norm,
             scaler=self.scaler,
+            on_outcome=self.watch.see,
         )
-        self.epoch = self.step_number = 0
+        self.checks = FullChecks(model) if guard.guard_level == "full" else None
+        self.detect_anomaly = guard.detect_anomaly
+        self.epoch = self.step_number = self.batch = 0
         self.learning_rate = config.learning_rate
 
     def fit(self) -> list[Row]:
@@ -174,13 +165,14 @@ class Trainer:
 
     def _train_epoch(self) -> Row:
         self.model.train()
-        self.guard.start_epoch()
+        self.watch.start_epoch()
         started = said = time.monotonic()
         loss_sum = torch.zeros((), device=self.device)
         correct = torch.zeros((), device=self.device)
         with tqdm(total=self.steps_per_epoch, disable=None, leave=False, unit="batch") as bar:
             bar.set_description(f"epoch {self.epoch}/{self.config.train_epochs}")
             for done, ids in enumerate(self._batches(), start=1):
+                self.batch = done
                 loss, hits = self._step(ids)
                 loss_sum += torch.where(torch.isfinite(loss), loss, 0.0) * len(ids)
                 correct += hits
@@ -188,36 +180,46 @@ class Trainer:
                 if bar.update():  # True only when the bar is redrawn, so the host rarely waits for the device
                     bar.set_postfix(self._progress(loss_sum, correct, done), refresh=False)
             self.guard.read_pending()
+        self.watch.end_epoch(self.epoch)
+        if self.checks is not None:
+            self.checks.report(time.monotonic() - started)
         return {
             "epoch": self.epoch,
             "step": self.step_number,
             "train_loss": loss_sum.item() / len(self.train),
             "train_accuracy": correct.item() / len(self.train),
             "learning_rate": self.learning_rate,
-            "skipped_steps": self.guard.skipped,
-            **self.guard.gradient_norms(),
+            **self.watch.row(),
         }
 
     def _step(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Take one optimizer step, in micro-batches where needed; return mean loss and number of right answers."""
         self.optimizer.zero_grad(set_to_none=True)
-        self.guard.before_forward()
-        loss = torch.zeros((), device=self.device)
-        correct = torch.zeros((), device=self.device)
-        whole = self.weigh(self.train.labels[ids])
-        for part in ids.split(self.micro_batch_size):
-            labels = self.train.labels[part]
-            with autocast(self.device, self.precision):
-                logits = self.model(self.train.inputs(part), self.train.marks[part])
-                share = self.loss(logits.float(), labels) * (self.weigh(labels) / whole)
-            (share if self.scaler is None else self.scaler.scale(share)).backward()
-            loss += share.detach()
-            correct += (_answer(logits) == labels).sum()
-        self.learning_rate = float(self.schedule.get_last_lr()[0])
-        self.guard.step(self.step_number, loss)
+        rates = tuple(float(rate) for rate in self.schedule.get_last_lr())
+        self.learning_rate = rates[0]
+        state = RandomState.capture(self.device)
+        self.guard.before_forward(StepRecord(self.step_number, self.epoch, self.batch, ids, state, rates))
+        loss, correct = self._backward(ids)
+        if self.checks is not None:
+            self.checks.gradients(self.model, f"step {self.step_number}")
+        self.guard.step(loss)
         self.schedule.step()
         self.step_number += 1
         return loss, correct
+
+    def _backward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute loss and gradients; what torch's anomaly mode stops counts as a loss that is not finite."""
+        if self.checks is not None:
+            self.checks.weights(self.model, f"step {self.step_number}")
+        scale = None if self.scaler is None else self.scaler.scale
+        try:
+            with torch.autograd.set_detect_anomaly(self.detect_anomaly):
+                return self.objective.backward(self.model, self.train, ids, scale=scale, probe=self.checks)
+        except RuntimeError as error:
+            if not self.detect_anomaly or "returned nan values" not in str(error):
+                raise
+            logger.warning("ANOMALY: %s (step %d).", str(error).splitlines()[0], self.step_number)
+            return torch.full((), math.nan, device=self.device), torch.zeros((), device=self.device)
 
     def _batches(self) -> Iterator[torch.Tensor]:
         """Yield window ids in an order that depends on seed and epoch alone."""
@@ -236,13 +238,13 @@ class Trainer:
 
     def _progress(self, loss_sum: torch.Tensor, correct: torch.Tensor, done: int) -> dict[str, str]:
         seen = min(done * self.config.batch_size, len(self.train))
-        norm = self.guard.norms[-1].item()
+        latest = self.watch.latest
         return {
             "loss": f"{loss_sum.item() / seen:.4f}",
             "acc": f"{correct.item() / seen:.3f}",
             "lr": f"{self.schedule.get_last_lr()[0]:.1e}",
-            "grad": f"{norm:.2f}",
-            "skipped": str(self.guard.skipped),
+            "grad": f"{latest.norm:.2f}" if latest else "",
+            "skipped": str(self.watch.skipped),
         }
 
     def _factor(self) -> Callable[[int], float]:
@@ -269,25 +271,3 @@ def predict_logits(
         with autocast(windows.device, precision):
             parts.append(model(windows.inputs(part), windows.marks[part]).float())
     return torch.cat(parts)
-
-
-def amp_dtype(amp: AmpName, device: torch.device) -> torch.dtype | None:
-    """Return the precision of the forward pass, None for float32.
-
-    A T4 reports bf16 as supported because it emulates it, slowly: there `auto` means fp16.
-    """
-    if amp == "auto":
-        if device.type != "cuda":
-            return None
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp]
-
-
-def autocast(device: torch.device, precision: torch.dtype | None) -> AbstractContextManager[Any]:
-    """Return the context of the forward pass."""
-    return nullcontext() if precision is None else torch.autocast(device.type, precision)
-
-
-def _answer(logits: torch.Tensor) -> torch.Tensor:
-    """Return the class that the logits favour; a single logit is the log odds of class 1."""
-    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(dim=1)

@@ -133,6 +133,26 @@ def build_loss(config: LossConfig, n_classes: int) -> Loss:
     return lambda logits, labels: cross_entropy(logits, labels, weights, config.label_smoothing)
 
 
+def loss_terms(config: LossConfig, logits: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return the parts the loss is made of, by name, in the order they are computed; each `(B,)`.
+
+    ``log_probability`` of the label, ``focal_factor`` (focal loss only) and ``weight`` (with weights only).
+    """
+    log_probability = _log_probabilities(logits)
+    index = labels.long()[:, None]
+    terms = {"log_probability": log_probability.gather(1, index)[:, 0]}
+    if config.use_focal_loss:
+        terms["focal_factor"] = torch.exp(config.focal_gamma * _log_wrong(log_probability, index))
+    weights = config.class_weights
+    if config.focal_alpha is not None:
+        weights = (1.0 - config.focal_alpha, config.focal_alpha)
+    elif config.pos_weight is not None:
+        weights = (1.0, config.pos_weight)
+    if weights is not None:
+        terms["weight"] = _weights(weights, log_probability.dtype, logits.device)[labels.long()]
+    return terms
+
+
 def total_weight(config: LossConfig, labels: torch.Tensor) -> torch.Tensor:
     """What the mean of the loss over `labels` `(B,)` divides by, so that means of parts join to that of the whole."""
     if config.class_weights is None or config.focal_alpha is not None:
@@ -225,13 +245,16 @@ def focal_loss(
     log_probability = _log_probabilities(logits)
     index = labels.long()[:, None]
     log_right = log_probability.gather(1, index)[:, 0]
-    # log(1 - p) from the other classes: exact where p rounds to one, and its gradient stays finite.
-    log_wrong = log_probability.scatter(1, index, float("-inf")).logsumexp(dim=1)
-    loss = -torch.exp(gamma * log_wrong) * log_right
+    loss = -torch.exp(gamma * _log_wrong(log_probability, index)) * log_right
     if class_weights is None:
         return loss.mean()
     weight = _weights(class_weights, loss.dtype, loss.device)[labels.long()]
     return (weight * loss).sum() / (weight.sum() if normalise else len(labels))
+
+
+def _log_wrong(log_probability: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """log(1 - p) from the other classes: exact where p rounds to one, and its gradient stays finite."""
+    return log_probability.scatter(1, index, float("-inf")).logsumexp(dim=1)
 
 
 def _log_probabilities(logits: torch.Tensor) -> torch.Tensor:

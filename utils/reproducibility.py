@@ -7,6 +7,7 @@ import platform
 import random
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -117,3 +118,27 @@ def _first_line(command: list[str]) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.partition("\n")[0].strip()
+
+
+@dataclass(frozen=True)
+class RandomState:
+    """State of the generators that a forward pass draws from.
+
+    Attributes:
+        cpu: state of torch's generator on the host.
+        cuda: state of the generator of the GPU in use, None without one.
+    """
+
+    cpu: torch.Tensor
+    cuda: torch.Tensor | None
+
+    @classmethod
+    def capture(cls, device: torch.device) -> RandomState:
+        """Copy the states; both live on the host, so this waits for no device."""
+        return cls(torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None)
+
+    def restore(self, device: torch.device) -> None:
+        """Put the generators back to where they were."""
+        torch.set_rng_state(self.cpu)
+        if self.cuda is not None and device.type == "cuda":
+            torch.cuda.set_rng_state(self.cuda, device)

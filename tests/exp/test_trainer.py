@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +14,11 @@ from torch import nn
 
 from data_provider.windows import WindowIndex, WindowSet
 from exp.callbacks import BestCheckpoint, MetricsLog
+from exp.guard import GuardConfig
 from exp.micro_batches import fitting_batch_size, saved_bytes, total_memory
-from exp.trainer import Trainer, TrainerConfig, amp_dtype, predict_logits
+from exp.objective import Objective
+from exp.precision import amp_dtype
+from exp.trainer import Trainer, TrainerConfig, predict_logits
 from layers.losses import LossConfig, build_loss, total_weight
 from utils.errors import NumericalError, UsageError
 
@@ -47,7 +51,9 @@ class Net(nn.Module):
         return self.map(self.dropout(x.flatten(1)))
 
 
-def trainer(windows: WindowSet, callbacks=(), dropout: float = 0.1, micro: int = 32, **flags) -> Trainer:
+def trainer(
+    windows: WindowSet, callbacks=(), dropout: float = 0.1, micro: int = 32, guard: dict | None = None, **flags
+) -> Trainer:
     torch.manual_seed(0)
     config = TrainerConfig(**{"batch_size": 32, "train_epochs": 3, "learning_rate": 0.02} | flags)
     model = Net(dropout)
@@ -59,13 +65,14 @@ def trainer(windows: WindowSet, callbacks=(), dropout: float = 0.1, micro: int =
             "validation_roc_auc": 0.5,
         }
 
+    precision = amp_dtype(config.amp, windows.device)
     return Trainer(
         model,
-        nn.functional.cross_entropy,
+        Objective(loss=nn.functional.cross_entropy, micro_batch_size=micro, precision=precision),
         config,
+        GuardConfig(**(guard or {})),
         windows,
         evaluate=evaluate,
-        micro_batch_size=micro,
         seed=0,
         callbacks=callbacks,
     )
@@ -117,7 +124,7 @@ def test_micro_batches_of_a_weighted_loss_give_the_step_of_the_whole_batch() -> 
     runs = []
     for micro in (32, 5):
         run = trainer(window_set(), dropout=0.0, micro=micro)
-        run.loss, run.weigh = build_loss(config, 2), partial(total_weight, config)
+        run.objective = replace(run.objective, loss=build_loss(config, 2), weigh=partial(total_weight, config))
         runs.append(run.fit()[-1]["train_loss"])
     assert runs[0] == pytest.approx(runs[1], rel=1e-5)
 
@@ -126,7 +133,7 @@ def test_a_poisoned_window_is_skipped_and_counted_every_epoch() -> None:
     """One NaN row touches some batches; the others go on and the weights stay finite."""
     windows = window_set()
     windows.table[100, 1] = float("nan")
-    history = trainer(windows, max_skipped_steps=20).fit()
+    history = trainer(windows, guard={"max_skipped_steps": 20}).fit()
     assert all(1 <= row["skipped_steps"] <= 8 for row in history)
     assert all(math.isfinite(row["train_loss"]) for row in history)
 

@@ -1,0 +1,211 @@
+"""Weights and data are finite, the step is not: precision, rate, an empty attention row, a layer, loss or gradient."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from exp.diagnosis import batch_data, last_update
+from exp.diagnosis.replay import Replay, Suspect, own_copy, replay
+from exp.precision import describe
+from utils.errors import NumericalError, UsageError
+from utils.findings import Finding
+
+# Scaled inputs lie within some tens of deviations; a fill value of NetCDF (9.97e36) does not.
+EXTREME = 1e4
+# A healthy update moves the weights by about a thousandth; below this the rate is not suspected at all.
+SUSPICIOUS_UPDATE = 0.1
+TENTH = 0.1
+FLOAT16_LARGEST = 65504.0
+
+
+def examine(suspect: Suspect, seen: Replay) -> tuple[Finding, list[str]]:
+    """Find what the arithmetic of a step with finite weights and inputs broke on.
+
+    Args:
+        suspect: the step; weights, inputs and labels are in order.
+        seen: its replay, which is not finite.
+
+    Returns:
+        The cause, and sentences about what it is not.
+    """
+    innocent: list[str] = []
+    if suspect.objective.precision is not None:
+        wide = replay(suspect.in_float32())
+        if wide.is_finite:
+            return _precision(suspect, seen, wide), innocent
+        innocent.append("the precision is innocent: float32 is not finite either")
+        suspect, seen = suspect.in_float32(), wide
+    else:
+        innocent.append("the precision is innocent: the step ran in float32")
+    for test in (_extreme_data, _learning_rate):
+        found = test(suspect)
+        if isinstance(found, Finding):
+            return found, innocent
+        innocent += [found] if found else []
+    return _place(suspect, seen), innocent
+
+
+def _precision(suspect: Suspect, seen: Replay, wide: Replay) -> Finding:
+    name = describe(suspect.objective.precision)
+    place = seen.first_place
+    if place is not None:
+        largest = wide.largest.get(place.module, float("nan"))
+        where = f"{place}, at {suspect.name}"
+        reached = f"its output reaches {largest:.4g} in float32"
+    else:
+        where = f"gradient of {seen.first_gradient}, at {suspect.name}"
+        reached = f"gradient norm in float32 {wide.norm:.4g}"
+    limit = f"; {name} ends at {FLOAT16_LARGEST:g}" if name == "float16" else ""
+    return _finding(
+        "PRECISION_OVERFLOW",
+        f"The step is not finite in {name} and finite in float32.",
+        where,
+        f"{reached}{limit}; loss in float32 {wide.loss:.4g}",
+        "--amp off, or --amp bf16 where the card has it",
+    )
+
+
+def _extreme_data(suspect: Suspect) -> Finding | str:
+    cells = batch_data.extreme_cells(suspect, EXTREME)
+    if cells is None:
+        return ""
+    names = batch_data.listed(cells.names(suspect))
+    tame = replay(replace(batch_data.without_columns(suspect, cells), model=own_copy(suspect.model)))
+    if not tame.is_finite:
+        return f"not the extreme values of {names} alone: without them the step is not finite either"
+    largest = float(suspect.windows.inputs(suspect.ids).abs().max())
+    return replace(
+        _finding(
+            "DATA_EXTREME",
+            "Values of this batch are so far from the training mean that the arithmetic overflows.",
+            batch_data.where(suspect, cells),
+            f"up to {largest:.4g} deviations in {names}; without these columns the same step is finite",
+            "look for a fill value such as 9.97e36 that was read as data, or --clip_quantiles 0.001 0.999",
+        ),
+        kind=NumericalError,
+    )
+
+
+def _learning_rate(suspect: Suspect) -> Finding | str:
+    before = suspect.weights_before()
+    if before is None:
+        return "the learning rate is innocent: no update was made before this step"
+    ratio = last_update.update_ratio(suspect.model, before)
+    if ratio < SUSPICIOUS_UPDATE:
+        return f"the learning rate is innocent: the last update moved the weights by {100 * ratio:.2g} %"
+    slower = own_copy(suspect.model)
+    last_update.move_to_share(slower, before, TENTH)
+    if not replay(replace(suspect, model=slower)).is_finite:
+        return (
+            f"not the learning rate alone: the last update moved the weights by {100 * ratio:.3g} %, but with a tenth "
+            "of it the step is not finite either"
+        )
+    return _finding(
+        "LEARNING_RATE",
+        "The last update threw the weights so far that the next step overflows.",
+        f"{suspect.name}; last good step: {suspect.last_good}",
+        f"batch finite, weights finite; the last update was {ratio:.3g} times as large as the weights it changed "
+        "(usual: 0.001); with a tenth of that update the same batch is finite",
+        "a tenth of --learning_rate, and --warmup_epochs 1",
+    )
+
+
+def _place(suspect: Suspect, seen: Replay) -> Finding:
+    """Name the first place that is not finite, in the order of the step."""
+    if seen.blind_rows and seen.first_place and seen.blind_rows[0][0].startswith(seen.first_place.module):
+        return blind_rows(seen.blind_rows, suspect.name)
+    if seen.bad_term is None and seen.first_gradient is not None:
+        return _gradient(suspect, seen)
+    if not seen.outputs_finite and seen.first_place is not None:
+        return _activation(suspect, seen)
+    if seen.bad_term is not None:
+        return _loss(suspect, seen)
+    return _finding(
+        "GRAD_HUGE",
+        "All gradients are finite, but so large that their norm overflows float32; this is not NaN.",
+        f"{next(iter(seen.figures['gradient_norms']))}, at {suspect.name}",
+        f"exact norm {seen.norm:.4g}; largest: {_largest(seen)}",
+        "a tenth of --learning_rate, and look at the loss before this step for a rise",
+    )
+
+
+def blind_rows(rows: list[tuple[str, int]], step: str) -> Finding:
+    """Return the finding for attention rows that see nothing.
+
+    Args:
+        rows: (module, row of the mask).
+        step: which step.
+    """
+    module, row = rows[0]
+    return Finding(
+        code="ATTENTION_MASK_EMPTY",
+        severity="error",
+        kind=UsageError,
+        what=f"{len(rows)} rows of an attention mask see no token at all; softmax over nothing is undefined.",
+        where=f"{module}, row {row}, at {step}",
+        evidence="some kernels return 0 for such a row, others NaN; neither is an answer",
+        next_command="let every token see at least itself (layers/masks.py builds such masks)",
+        figures={"rows": [list(pair) for pair in rows[:100]]},
+    )
+
+
+def _activation(suspect: Suspect, seen: Replay) -> Finding:
+    place = seen.first_place
+    assert place is not None
+    figures = place.outputs or place.inputs
+    return _finding(
+        "ACTIVATION_NONFINITE",
+        "Finite weights and finite inputs give an activation that is not finite.",
+        f"{place}, at {suspect.name}",
+        f"{figures.get('nan', 0)} NaN and {figures.get('infinite', 0)} infinite values; its input was "
+        f"{place.inputs.get('minimum')} to {place.inputs.get('maximum')}",
+        "--guard_level full --detect_anomaly names the operation; if the inputs of that layer are large, a tenth of "
+        "--learning_rate",
+    )
+
+
+def _loss(suspect: Suspect, seen: Replay) -> Finding:
+    output = seen.figures["output"]
+    term = seen.figures["loss_terms"][seen.bad_term]
+    return _finding(
+        "LOSS_NONFINITE",
+        "The outputs are finite and the loss is not.",
+        f"term {seen.bad_term}, at {suspect.name}",
+        f"{term['nan']} NaN and {term['infinite']} infinite values in it; outputs {output['minimum']:.4g} to "
+        f"{output['maximum']:.4g}",
+        "--loss CE without class weights; then add one option of the loss after the other",
+    )
+
+
+def _gradient(suspect: Suspect, seen: Replay) -> Finding:
+    hidden = ""
+    if seen.first_place is not None:
+        hidden = (
+            f"; the forward pass was not finite at {seen.first_place}, and something after it replaces NaN by a number"
+        )
+    return _finding(
+        "GRAD_NONFINITE",
+        "The loss is finite and a gradient is not.",
+        f"{seen.first_gradient} (first in the backward pass), at {suspect.name}",
+        f"loss {seen.loss:.4g}; gradients not finite in "
+        f"{sum(norm != norm or norm == float('inf') for norm in seen.figures['gradient_norms'].values())} of "
+        f"{len(seen.figures['gradient_norms'])} tensors{hidden}",
+        "--detect_anomaly names the operation; look for something that replaces NaN by a number (torch.nan_to_num)",
+    )
+
+
+def _largest(seen: Replay) -> str:
+    norms = list(seen.figures["gradient_norms"].items())[:3]
+    return ", ".join(f"{name} {norm:.3g}" for name, norm in norms)
+
+
+def _finding(code: str, what: str, where: str, evidence: str, next_command: str) -> Finding:
+    return Finding(
+        code=code,
+        severity="error",
+        kind=NumericalError,
+        what=what,
+        where=where,
+        evidence=evidence,
+        next_command=next_command,
+    )

@@ -1,0 +1,262 @@
+"""One step again, on a copy, watched: where finite turned into not finite, forwards and backwards."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from data_provider.windows import WindowSet
+from exp.diagnosis import record
+from exp.objective import Objective, Probe
+from layers.masks import AttentionLayout
+from utils.reproducibility import RandomState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suspect:
+    """A step under suspicion, complete enough to take it again.
+
+    Attributes:
+        model: weights and running statistics as before the step; belongs to the diagnosis, which may change it.
+        objective: loss, precision, micro-batches.
+        windows: where the batch comes from.
+        ids: `(B,)` windows of the batch.
+        variables: names of the V inputs.
+        step_hours: hours between rows.
+        n_classes: classes of the label.
+        random_state: generators before the forward pass; None where chance does not matter.
+        loss_scale: of float16, None without.
+        weights_before: gives the weights before the last update, name -> tensor; None where there was none.
+        name: such as "step 12, epoch 1, batch 12".
+        last_good: such as "step 11, epoch 1, batch 11"; empty where no step was applied yet.
+        seen_loss: loss when the step was taken, None where it was not.
+        seen_norm: total gradient norm when the step was taken, None where it was not.
+    """
+
+    model: nn.Module
+    objective: Objective
+    windows: WindowSet
+    ids: torch.Tensor
+    variables: tuple[str, ...]
+    step_hours: int
+    n_classes: int
+    random_state: RandomState | None = None
+    loss_scale: float | None = None
+    weights_before: Callable[[], Mapping[str, torch.Tensor] | None] = lambda: None
+    name: str = "this batch"
+    last_good: str = ""
+    seen_loss: float | None = None
+    seen_norm: float | None = None
+
+    def in_float32(self) -> Suspect:
+        """Return the same step without mixed precision."""
+        return replace(self, objective=replace(self.objective, precision=None), loss_scale=None)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where values stopped being finite in the forward pass.
+
+    Attributes:
+        module: name of the module, or "" for the whole model.
+        between: True where the module's input was already not finite while all before it was finite, so that the
+            arithmetic between two modules did it.
+        inputs: figures of the module's input.
+        outputs: figures of its output, empty where `between`.
+    """
+
+    module: str
+    between: bool
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"before {self.module}" if self.between else (self.module or "the model as a whole")
+
+
+@dataclass
+class Replay:
+    """What a step came to when it was taken again.
+
+    Attributes:
+        loss: mean loss.
+        norm: total gradient norm, exact (float64).
+        norm_is_finite: the float32 norm that the guard judged.
+        first_place: where the forward pass first was not finite.
+        first_gradient: first parameter, in the order of the backward pass, whose gradient was not finite.
+        blind_rows: (module, row) of attention masks in which a token sees nothing.
+        largest: module -> largest finite absolute value of its output.
+        figures: the record of the batch.
+        outputs_finite: all logits are finite.
+        terms: first loss term that is not finite, None when all are.
+    """
+
+    loss: float = 0.0
+    norm: float = 0.0
+    norm_is_finite: bool = True
+    first_place: Place | None = None
+    first_gradient: str | None = None
+    blind_rows: list[tuple[str, int]] = field(default_factory=list)
+    largest: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict)
+    outputs_finite: bool = True
+    bad_term: str | None = None
+
+    @property
+    def is_finite(self) -> bool:
+        """True where the guard would have taken the step."""
+        return math.isfinite(self.loss) and self.norm_is_finite
+
+
+def replay(suspect: Suspect) -> Replay:
+    """Take the step again without updating anything but the gradients of the suspect's own model.
+
+    Generators are put back afterwards. Labels must be classes.
+    """
+    result = Replay()
+    device = suspect.windows.device
+    model = suspect.model
+    model.zero_grad(set_to_none=True)
+    scale = suspect.loss_scale
+    probe = _Recorder(suspect, result)
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(cuda), ExitStack() as hooks:
+        if suspect.random_state is not None:
+            suspect.random_state.restore(device)
+        hooks.enter_context(_watched(model, result))
+        loss, _ = suspect.objective.backward(
+            model,
+            suspect.windows,
+            suspect.ids,
+            scale=None if scale is None else lambda share: share * scale,
+            probe=probe,
+        )
+    result.loss = loss.item()
+    _judge_gradients(model, result, scale or 1.0)
+    return result
+
+
+def own_copy(model: nn.Module, statistics: Mapping[str, torch.Tensor] | None = None) -> nn.Module:
+    """Return a copy of a (perhaps compiled) model to experiment on, with these running statistics."""
+    twin = copy.deepcopy(getattr(model, "_orig_mod", model))
+    buffers = dict(twin.named_buffers())
+    with torch.no_grad():
+        for name, value in (statistics or {}).items():
+            buffers[name.removeprefix("_orig_mod.")].copy_(value)
+    return twin
+
+
+class _Recorder(Probe):
+    """Keeps the figures of the first micro-batch that is not finite, or else of the first one."""
+
+    def __init__(self, suspect: Suspect, result: Replay) -> None:
+        self.suspect, self.result = suspect, result
+        self.is_kept = False
+
+    def batch(self, inputs: torch.Tensor, marks: torch.Tensor, labels: torch.Tensor) -> None:
+        self.seen = (inputs, marks, labels)
+
+    def output(self, logits: torch.Tensor, labels: torch.Tensor, loss: torch.Tensor) -> None:
+        finite = bool(torch.isfinite(logits).all()) and bool(torch.isfinite(loss))
+        if self.is_kept and (finite or not self.result.outputs_finite):
+            return
+        self.is_kept = True
+        inputs, marks, targets = self.seen
+        terms = {"loss": loss.detach()}
+        if self.suspect.objective.terms is not None:
+            with torch.no_grad():
+                terms = {**self.suspect.objective.terms(logits.float(), labels), **terms}
+        self.result.outputs_finite = bool(torch.isfinite(logits).all())
+        self.result.bad_term = next((name for name, value in terms.items() if not torch.isfinite(value).all()), None)
+        self.result.figures |= {
+            "input": record.describe(inputs),
+            "marks": record.describe(marks),
+            "target": record.describe(targets),
+            "output": record.describe(logits),
+            "loss_terms": {name: record.describe(value) for name, value in terms.items()},
+        }
+
+
+@contextmanager
+def _watched(model: nn.Module, result: Replay) -> Iterator[None]:
+    """Note, while the block runs, what passes through each module and each gradient."""
+    handles = []
+    for name, module in model.named_modules():
+        handles.append(module.register_forward_pre_hook(_before(name, result), with_kwargs=True))
+        handles.append(module.register_forward_hook(_after(name, result)))
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            handles.append(parameter.register_hook(_on_gradient(name, result)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _before(name: str, result: Replay) -> Callable[..., None]:
+    def hook(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        for value in (*inputs, *named.values()):
+            if isinstance(value, AttentionLayout):
+                rows = value.hidden.all(dim=-1).nonzero().flatten().tolist()
+                result.blind_rows += [(name, row) for row in rows if (name, row) not in result.blind_rows]
+        if result.first_place is None and not _is_finite(inputs):
+            result.first_place = Place(name, True, _figures(inputs), {})
+
+    return hook
+
+
+def _after(name: str, result: Replay) -> Callable[..., None]:
+    def hook(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        for value in _tensors(output):
+            finite = value[torch.isfinite(value)]
+            if finite.numel():
+                result.largest[name] = max(result.largest.get(name, 0.0), float(finite.abs().max()))
+        if result.first_place is None and not _is_finite(output):
+            result.first_place = Place(name, False, _figures(inputs), _figures(output))
+
+    return hook
+
+
+def _on_gradient(name: str, result: Replay) -> Callable[[torch.Tensor], None]:
+    def hook(gradient: torch.Tensor) -> None:
+        if result.first_gradient is None and not bool(torch.isfinite(gradient).all()):
+            result.first_gradient = name
+
+    return hook
+
+
+def _judge_gradients(model: nn.Module, result: Replay, scale: float) -> None:
+    given = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    for gradient in given:
+        gradient.div_(scale)
+    norm = torch.nn.utils.get_total_norm(given)
+    norms = record.gradient_norms(model)
+    result.norm = math.hypot(*norms.values()) if norms else 0.0
+    result.norm_is_finite = bool(torch.isfinite(norm))
+    result.figures["gradient_norms"] = norms
+    result.figures["loss"], result.figures["gradient_norm"] = result.loss, result.norm
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value.detach()] if value.is_floating_point() else []
+    if isinstance(value, list | tuple):
+        return [tensor for part in value for tensor in _tensors(part)]
+    return []
+
+
+def _is_finite(value: Any) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in _tensors(value))
+
+
+def _figures(value: Any) -> dict[str, Any]:
+    tensors = _tensors(value)
+    return record.describe(tensors[0]) if tensors else {}
