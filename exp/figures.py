@@ -1,7 +1,6 @@
 """Figures of one run: training curves, confusion matrix, ROC, precision-recall and reliability with counts.
 
-Drawn through matplotlib's object interface (no pyplot, no global state) and written under a temporary name first.
-Colours are those of Okabe and Ito, told apart by colour-blind readers too; every title states N and the base rate.
+Every title states N and the base rate.
 """
 
 from __future__ import annotations
@@ -13,17 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exp.drawing import BLUE, GREEN, GREY, INK, ORANGE, legend, new_figure, save
 from utils.forecasts import ClassForecasts, Forecasts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 logger = logging.getLogger(__name__)
 
-BLUE, ORANGE, GREEN, INK, GREY = "#0072B2", "#D55E00", "#009E73", "#222222", "#6b6b6b"
-PALE = "#d9d9d9"
-DOTS_PER_INCH = 150
 RELIABILITY_BINS = 10
 # A bin with fewer cases than this is drawn hollow: its frequency is mostly chance.
 FEW_CASES = 30
@@ -108,7 +104,7 @@ def training_curves(history: Sequence[Mapping[str, Any]], path: Path, *, label: 
 
     epoch = _column(history, "epoch")
     names = sorted({name for row in history for name in row if name.startswith("validation_")} - {"validation_loss"})
-    figure, axes = _figure(7.0, 8.0, 3, sharex=True)
+    figure, axes = new_figure(7.0, 8.0, 3, sharex=True)
     loss, score, norm = axes
     _curve(loss, epoch, _column(history, "train_loss"), BLUE, "training")
     _curve(loss, epoch, _column(history, "validation_loss"), ORANGE, "validation", marker="s")
@@ -136,10 +132,10 @@ def training_curves(history: Sequence[Mapping[str, Any]], path: Path, *, label: 
             ha="center", va="bottom", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
         )  # fmt: skip
     for panel in axes:
-        _legend(panel)
+        legend(panel)
     total = int(skipped.sum())
     facts = f"epochs: {len(history)}, skipped steps: {total}"
-    return _save(figure, axes[0], path, "Training", facts, label)
+    return save(figure, axes[0], path, "Training", facts, label)
 
 
 def confusion_matrix(counts: np.ndarray, names: Sequence[str], path: Path, *, label: str = "") -> Path:
@@ -155,7 +151,7 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str], path: Path, *, la
     total = counts.sum(1, keepdims=True)
     share = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
     size = 2.6 + 1.1 * len(names)
-    figure, (axes,) = _figure(max(size, 5.2), size + 0.5)
+    figure, (axes,) = new_figure(max(size, 5.2), size + 0.5)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axes.set(xticks=range(len(names)), yticks=range(len(names)), xticklabels=names, yticklabels=names)
     axes.set_xlabel("forecast")
@@ -170,7 +166,7 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str], path: Path, *, la
     rates = f"base rate {total[1, 0] / counts.sum():.3f}" if len(names) == 2 else "base rates " + ", ".join(
         f"{part / counts.sum():.3f}" for part in total[:, 0]
     )  # fmt: skip
-    return _save(figure, axes, path, "Confusion matrix", f"N = {counts.sum():,}, {rates}", label)
+    return save(figure, axes, path, "Confusion matrix", f"N = {counts.sum():,}, {rates}", label)
 
 
 def roc_curve(observed: np.ndarray, probability: np.ndarray, path: Path, *, cut: float, label: str = "") -> Path:
@@ -186,16 +182,16 @@ def roc_curve(observed: np.ndarray, probability: np.ndarray, path: Path, *, cut:
     from sklearn import metrics
 
     false_detection, detection, _ = metrics.roc_curve(observed, probability)
-    figure, (axes,) = _figure(5.6, 6.0)
+    figure, (axes,) = new_figure(5.6, 6.0)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.2, label="no discrimination")
     axes.fill_between(false_detection, detection, false_detection, color=BLUE, alpha=0.10, linewidth=0)
     axes.plot(false_detection, detection, color=BLUE, linewidth=2, label="forecast")
     said, rain = probability >= cut, np.asarray(observed) == 1
     axes.plot([said[~rain].mean()], [said[rain].mean()], "o", color=ORANGE, markersize=8, label=f"cut {cut:.2f}")
     _unit_square(axes, "probability of false detection", "probability of detection")
-    _legend(axes, loc="lower right")
+    legend(axes, loc="lower right")
     area = metrics.roc_auc_score(observed, probability)
-    return _save(figure, axes, path, f"ROC curve: area {area:.3f}", _facts(observed), label)
+    return save(figure, axes, path, f"ROC curve: area {area:.3f}", _facts(observed), label)
 
 
 def precision_recall_curve(
@@ -213,7 +209,7 @@ def precision_recall_curve(
     from sklearn import metrics
 
     precision, recall, _ = metrics.precision_recall_curve(observed, probability)
-    figure, (axes,) = _figure(5.6, 6.0)
+    figure, (axes,) = new_figure(5.6, 6.0)
     base_rate = float(np.mean(observed))
     axes.axhline(base_rate, color=GREY, linestyle="--", linewidth=1.2, label=f"base rate {base_rate:.3f}")
     axes.step(recall, precision, color=BLUE, linewidth=2, where="post", label="forecast")
@@ -221,9 +217,9 @@ def precision_recall_curve(
     if said.any():
         axes.plot([said[rain].mean()], [rain[said].mean()], "o", color=ORANGE, markersize=8, label=f"cut {cut:.2f}")
     _unit_square(axes, "recall (probability of detection)", "precision (1 - false alarm ratio)")
-    _legend(axes, loc="best")
+    legend(axes, loc="best")
     average = metrics.average_precision_score(observed, probability)
-    return _save(figure, axes, path, f"Precision and recall: average {average:.3f}", _facts(observed), label)
+    return save(figure, axes, path, f"Precision and recall: average {average:.3f}", _facts(observed), label)
 
 
 def reliability_diagram(observed: np.ndarray, probability: np.ndarray, path: Path, *, label: str = "") -> Path:
@@ -246,7 +242,7 @@ def reliability_diagram(observed: np.ndarray, probability: np.ndarray, path: Pat
     said = np.bincount(place, weights=probability, minlength=RELIABILITY_BINS)[used] / counts[used]
     rained = np.bincount(place, weights=observed, minlength=RELIABILITY_BINS)[used] / counts[used]
     base_rate = float(np.mean(observed))
-    figure, (axes, histogram) = _figure(5.6, 7.6, 2, sharex=True, height_ratios=[4, 1])
+    figure, (axes, histogram) = new_figure(5.6, 7.6, 2, sharex=True, height_ratios=[4, 1])
     shade: dict[str, Any] = {"color": GREEN, "alpha": 0.10, "linewidth": 0}
     axes.fill_between([0, base_rate], 0, [base_rate / 2, base_rate], **shade)
     axes.fill_between([base_rate, 1], [base_rate, (1 + base_rate) / 2], 1, **shade)
@@ -261,45 +257,12 @@ def reliability_diagram(observed: np.ndarray, probability: np.ndarray, path: Pat
             label=f"fewer than {FEW_CASES} cases",
         )  # fmt: skip
     _unit_square(axes, "", "observed frequency of rain")
-    _legend(axes, loc="upper left")
+    legend(axes, loc="upper left")
     histogram.bar(edges[:-1], counts, width=1 / RELIABILITY_BINS, align="edge", color=BLUE, alpha=0.75, edgecolor="w")
     histogram.set_xlabel("forecast probability of rain")
     histogram.set_ylabel("cases")
     histogram.yaxis.set_major_formatter("{x:,.0f}")
-    return _save(figure, axes, path, "Reliability", _facts(observed), label)
-
-
-def _figure(width: float, height: float, rows: int = 1, **given: Any) -> tuple[Figure, list[Axes]]:
-    """An empty figure in inches, its panels dressed alike, one below the other."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1), facecolor="white")
-    FigureCanvasAgg(figure)
-    panels = list(figure.subplots(rows, 1, squeeze=False, **given)[:, 0])
-    for axes in panels:
-        axes.grid(color=PALE, linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(GREY)
-        axes.tick_params(colors=INK, labelsize=9)
-    return figure, panels
-
-
-def _save(figure: Figure, top: Axes, path: Path, title: str, facts: str, label: str) -> Path:
-    """Put title, facts and label above the top panel and into the PNG's own text, and write it in one move."""
-    lines = [part for part in (facts, label) if part]
-    top.set_title(title, loc="left", fontsize=14, fontweight="bold", color=INK, pad=10 + 13 * len(lines))
-    top.annotate(
-        "\n".join(lines), (0, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points",
-        fontsize=9.5, color=GREY, va="bottom",
-    )  # fmt: skip
-    partial = path.with_name(path.name + ".partial")
-    about = {"Title": title, "Description": "; ".join(lines)}
-    figure.savefig(partial, format="png", dpi=DOTS_PER_INCH, metadata=about)
-    partial.replace(path)
-    return path
+    return save(figure, axes, path, "Reliability", _facts(observed), label)
 
 
 def _column(history: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
@@ -312,11 +275,6 @@ def _curve(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, name: str, mar
     """Draw a curve unless all of it is missing."""
     if np.isfinite(y).any():
         axes.plot(x, y, color=colour, linewidth=2, marker=marker, markersize=4, label=name)
-
-
-def _legend(axes: Axes, **given: Any) -> None:
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=9, frameon=True, framealpha=0.85, edgecolor="none", **given)
 
 
 def _unit_square(axes: Axes, x_label: str, y_label: str) -> None:

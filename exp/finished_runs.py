@@ -11,6 +11,7 @@ import torch
 
 from exp import forecasters
 from exp.forecasters import Forecaster
+from exp.guard import GuardConfig
 from exp.settings import Dimensions, Settings, resolve
 from exp.trainer import TrainerConfig
 from utils import checkpoint, run_directory
@@ -27,7 +28,8 @@ def find_run(settings: Settings) -> Path:
         UsageError: none agrees; the message shows how the newest ones differ.
     """
     # A preset names a model; how long it was trained is compared only when it was typed.
-    training = {field.name for field in fields(TrainerConfig)} - set(settings.given)
+    configs = (*fields(TrainerConfig), *fields(GuardConfig))
+    training = {field.name for field in configs} - set(settings.given)
     ignored = IGNORED_WHEN_MATCHING | training
     wanted = {name: value for name, value in resolve(settings.given).items() if name not in ignored}
     differences = []
