@@ -36,10 +36,10 @@ class MetricsLog:
         row["base_rate_entropy"] = self.base_rate_entropy
         append_json_line(self.path, row)
         logger.info(
-            "epoch %d/%d  loss %.4f  validation loss %s  roc_auc %s  rate %.1e  gradient norm %s  skipped %d  %.0f s",
+            "epoch %d/%d  loss %s  validation loss %s  roc_auc %s  rate %.1e  gradient norm %s  skipped %d  %.0f s",
             row["epoch"],
             trainer.config.train_epochs,
-            row["train_loss"],
+            _short(row["train_loss"]),
             _short(row["validation_loss"]),
             _short(row["validation_roc_auc"]),
             row["learning_rate"],

@@ -21,7 +21,7 @@ from exp.micro_batches import fitting_batch_size
 from exp.objective import Objective
 from exp.precision import amp_dtype
 from exp.settings import Dimensions, Settings
-from exp.trainer import Trainer, predict_logits
+from exp.trainer import Explain, Trainer, predict_logits
 from layers import losses
 from layers.window_features import WindowFeatures
 from utils import checkpoint
@@ -34,7 +34,7 @@ FEATURE_BATCH = 512
 class Forecaster(Protocol):
     """A model as the experiment sees it."""
 
-    def fit(self, splits: Splits, run: Path) -> list[dict[str, Any]]:
+    def fit(self, splits: Splits, run: Path, explain: Explain | None = None) -> list[dict[str, Any]]:
         """Fit on the training windows, choose on validation, write best.pt; return the history."""
         ...
 
@@ -73,8 +73,14 @@ class NetworkForecaster:
         self.micro_batch_size = settings.trainer.micro_batch_size or settings.trainer.batch_size
         self.best_epoch: int | None = None
 
-    def fit(self, splits: Splits, run: Path) -> list[dict[str, Any]]:
-        """Train; the model ends with the weights of the best epoch."""
+    def fit(self, splits: Splits, run: Path, explain: Explain | None = None) -> list[dict[str, Any]]:
+        """Train; the model ends with the weights of the best epoch.
+
+        Args:
+            splits: windows of the three splits.
+            run: directory of the run.
+            explain: finds the cause of a step that was not finite.
+        """
         config = self.settings.trainer
         logger.info(
             "loss: %s; %d steps an epoch, %d parameters",
@@ -95,6 +101,7 @@ class NetworkForecaster:
             evaluate=lambda _: self._validate(splits.validation),
             seed=self.settings.run.seed,
             callbacks=(MetricsLog(run / "metrics.jsonl", entropy), best),
+            explain=explain,
         )
         history = trainer.fit()
         self.best_epoch = best.best_epoch
@@ -146,7 +153,7 @@ class ReferenceForecaster:
         self.model, self.dimensions = model, dimensions
         self.seconds = 0.0
 
-    def fit(self, splits: Splits, run: Path) -> list[dict[str, Any]]:
+    def fit(self, splits: Splits, run: Path, explain: Explain | None = None) -> list[dict[str, Any]]:  # noqa: ARG002
         """Fit on the training windows and write best.pt."""
         inputs = reference_inputs(self.model.needs, splits.train, self.dimensions)
         started = time.monotonic()

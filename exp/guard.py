@@ -68,7 +68,7 @@ class GuardConfig:
                 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StepRecord:
     """What must be known before a step to be able to repeat it.
 

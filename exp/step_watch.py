@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from exp.diagnosis.verdict import Verdict
-from exp.guard import GuardConfig, Outcome
+from exp.guard import GuardConfig, Outcome, StepRecord
 from utils.errors import NumericalError
 
 logger = logging.getLogger(__name__)
@@ -22,6 +22,9 @@ LARGE_NORM = 10.0
 FREQUENT_SHARE = 0.1
 LOSSES_REMEMBERED = 64
 LOSSES_NEEDED = 8
+STEPS_REMEMBERED = 2000
+# So many steps of an epoch can be taken again in seconds, to see what a lower rate would have done.
+FIRST_STEPS_KEPT = 16
 LINES_PER_EPOCH = 3
 # No later step can heal these: the fault is in the model as it stands.
 PERMANENT = ("WEIGHT_NONFINITE",)
@@ -45,6 +48,7 @@ class StepWatch:
         self.latest: Outcome | None = None
         self.first_verdict: Verdict | None = None
         self._losses: deque[float] = deque(maxlen=LOSSES_REMEMBERED)
+        self.recent: deque[tuple[int, float, float]] = deque(maxlen=STEPS_REMEMBERED)
         self._in_a_row = 0
         self.start_epoch()
 
@@ -53,6 +57,7 @@ class StepWatch:
         self.skipped = self.scaler_overflows = self.spikes = 0
         self.verdict: Verdict | None = None
         self.norms: list[float] = []
+        self.first_steps: list[StepRecord] = []
 
     def see(self, outcome: Outcome) -> None:
         """Count a step.
@@ -61,6 +66,9 @@ class StepWatch:
             NumericalError: the policy ends the run here.
         """
         self.latest = outcome
+        if len(self.first_steps) < FIRST_STEPS_KEPT:
+            self.first_steps.append(outcome.step)
+        self.recent.append((outcome.step.number, outcome.loss, outcome.norm))
         if outcome.is_scaler_overflow:
             self.scaler_overflows += 1
         elif outcome.is_bad:

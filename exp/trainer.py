@@ -27,6 +27,7 @@ from utils.reproducibility import RandomState
 
 logger = logging.getLogger(__name__)
 Row = dict[str, Any]
+Explain = Callable[["Trainer", Outcome], Verdict]
 SECONDS_BETWEEN_LINES = 30.0
 
 
@@ -114,7 +115,7 @@ class Trainer:
         evaluate: Callable[[nn.Module], Mapping[str, float | None]],
         seed: int,
         callbacks: tuple[Callback, ...] = (),
-        explain: Callable[[Trainer, Outcome], Verdict] | None = None,
+        explain: Explain | None = None,
     ) -> None:
         self.model, self.objective, self.config, self.train = model, objective, config, train
         self.evaluate, self.callbacks, self.seed = evaluate, callbacks, seed
@@ -167,18 +168,16 @@ class Trainer:
         self.model.train()
         self.watch.start_epoch()
         started = said = time.monotonic()
-        loss_sum = torch.zeros((), device=self.device)
-        correct = torch.zeros((), device=self.device)
+        self.epoch_start = {name: tensor.detach().cpu().clone() for name, tensor in self.model.named_parameters()}
+        sums = _Sums(self.device)
         with tqdm(total=self.steps_per_epoch, disable=None, leave=False, unit="batch") as bar:
             bar.set_description(f"epoch {self.epoch}/{self.config.train_epochs}")
             for done, ids in enumerate(self._batches(), start=1):
                 self.batch = done
-                loss, hits = self._step(ids)
-                loss_sum += torch.where(torch.isfinite(loss), loss, 0.0) * len(ids)
-                correct += hits
+                sums.add(*self._step(ids), len(ids))
                 said = self._say_progress(bar, done, started, said)
                 if bar.update():  # True only when the bar is redrawn, so the host rarely waits for the device
-                    bar.set_postfix(self._progress(loss_sum, correct, done), refresh=False)
+                    bar.set_postfix(self._progress(sums), refresh=False)
             self.guard.read_pending()
         self.watch.end_epoch(self.epoch)
         if self.checks is not None:
@@ -186,8 +185,7 @@ class Trainer:
         return {
             "epoch": self.epoch,
             "step": self.step_number,
-            "train_loss": loss_sum.item() / len(self.train),
-            "train_accuracy": correct.item() / len(self.train),
+            **sums.means(),
             "learning_rate": self.learning_rate,
             **self.watch.row(),
         }
@@ -236,12 +234,11 @@ class Trainer:
         logger.info("epoch %d: step %d of %d, %.0f s left", self.epoch, done, self.steps_per_epoch, left)
         return now
 
-    def _progress(self, loss_sum: torch.Tensor, correct: torch.Tensor, done: int) -> dict[str, str]:
-        seen = min(done * self.config.batch_size, len(self.train))
-        latest = self.watch.latest
+    def _progress(self, sums: _Sums) -> dict[str, str]:
+        latest, means = self.watch.latest, sums.means()
         return {
-            "loss": f"{loss_sum.item() / seen:.4f}",
-            "acc": f"{correct.item() / seen:.3f}",
+            "loss": _short(means["train_loss"], 4),
+            "acc": _short(means["train_accuracy"], 3),
             "lr": f"{self.schedule.get_last_lr()[0]:.1e}",
             "grad": f"{latest.norm:.2f}" if latest else "",
             "skipped": str(self.watch.skipped),
@@ -257,6 +254,30 @@ class Trainer:
             cosine_epochs=(config.tmax or config.train_epochs) if config.cosine else None,
             min_learning_rate=config.min_learning_rate,
         )
+
+
+class _Sums:
+    """Loss and right answers of the steps that were finite, summed on the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._sums = torch.zeros(3, device=device, dtype=torch.float64)
+
+    def add(self, loss: torch.Tensor, correct: torch.Tensor, count: int) -> None:
+        """Add a step of `count` windows, unless its loss is not finite."""
+        step = torch.stack((loss * count, correct.to(loss.dtype), torch.full_like(loss, count))).double()
+        self._sums += torch.where(torch.isfinite(loss), step, torch.zeros_like(step))
+
+    def means(self) -> Row:
+        """Return mean loss and accuracy, None where no step was finite."""
+        loss, correct, count = self._sums.tolist()
+        return {
+            "train_loss": loss / count if count else None,
+            "train_accuracy": correct / count if count else None,
+        }
+
+
+def _short(value: float | None, digits: int) -> str:
+    return "undefined" if value is None else f"{value:.{digits}f}"
 
 
 @torch.no_grad()

@@ -79,7 +79,7 @@ def environment(device: torch.device, data_file: Path, weights_file: Path | None
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "commit": _commit(),
+        "commit": commit(),
         "device": str(device),
         "threads": torch.get_num_threads(),
         "data": str(data_file),
@@ -106,7 +106,8 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
+    """Return the commit of this project, with ``-dirty`` where files were changed since; None outside of git."""
     return _first_line(["git", "describe", "--always", "--dirty", "--abbrev=40"])
 
 

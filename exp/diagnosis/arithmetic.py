@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exp.diagnosis import batch_data, last_update
+from exp.diagnosis import batch_data, last_update, slower
 from exp.diagnosis.replay import Replay, Suspect, own_copy, replay
 from exp.precision import describe
 from utils.errors import NumericalError, UsageError
@@ -14,7 +14,6 @@ from utils.findings import Finding
 EXTREME = 1e4
 # A healthy update moves the weights by about a thousandth; below this the rate is not suspected at all.
 SUSPICIOUS_UPDATE = 0.1
-TENTH = 0.1
 FLOAT16_LARGEST = 65504.0
 
 
@@ -87,25 +86,24 @@ def _extreme_data(suspect: Suspect) -> Finding | str:
 
 
 def _learning_rate(suspect: Suspect) -> Finding | str:
-    before = suspect.weights_before()
-    if before is None:
+    past = suspect.past()
+    if past.before_update is None:
         return "the learning rate is innocent: no update was made before this step"
-    ratio = last_update.update_ratio(suspect.model, before)
+    ratio = last_update.update_ratio(suspect.model, past.before_update)
     if ratio < SUSPICIOUS_UPDATE:
         return f"the learning rate is innocent: the last update moved the weights by {100 * ratio:.2g} %"
-    slower = own_copy(suspect.model)
-    last_update.move_to_share(slower, before, TENTH)
-    if not replay(replace(suspect, model=slower)).is_finite:
+    proof = slower.proof(suspect, past)
+    if not proof:
         return (
-            f"not the learning rate alone: the last update moved the weights by {100 * ratio:.3g} %, but with a tenth "
-            "of it the step is not finite either"
+            f"not the learning rate alone: the last update was {ratio:.3g} times the weights, but the step is not "
+            "finite with a tenth of it either"
         )
     return _finding(
         "LEARNING_RATE",
-        "The last update threw the weights so far that the next step overflows.",
+        "The updates threw the weights so far that this step overflows.",
         f"{suspect.name}; last good step: {suspect.last_good}",
-        f"batch finite, weights finite; the last update was {ratio:.3g} times as large as the weights it changed "
-        "(usual: 0.001); with a tenth of that update the same batch is finite",
+        f"batch finite, weights finite; the last update was {ratio:.3g} times the weights it changed (usual: 0.001); "
+        f"{proof}",
         "a tenth of --learning_rate, and --warmup_epochs 1",
     )
 

@@ -46,17 +46,19 @@ def update_ratio(model: nn.Module, before: Mapping[str, torch.Tensor]) -> float:
     moved = weight = 0.0
     for name, parameter in model.named_parameters():
         if name in before:
-            moved += float((_wide(parameter) - before[name]).square().sum())
-            weight += float(before[name].square().sum())
+            start = _wide(before[name])
+            moved += float((_wide(parameter) - start).square().sum())
+            weight += float(start.square().sum())
     return math.sqrt(moved / weight) if weight else math.inf
 
 
 def move_to_share(model: nn.Module, before: Mapping[str, torch.Tensor], share: float) -> None:
-    """Set the weights in place to where a `share` of the last update would have brought them."""
+    """Set the weights in place to where a `share` of the way from `before` to now would have brought them."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in before:
-                parameter.copy_(before[name] + share * (_wide(parameter) - before[name]))
+                start = _wide(before[name])
+                parameter.copy_(start + share * (_wide(parameter) - start))
 
 
 def _direction(state: Mapping[str, torch.Tensor], group: Mapping[str, Any]) -> torch.Tensor:

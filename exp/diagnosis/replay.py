@@ -14,9 +14,29 @@ from torch import nn
 
 from data_provider.windows import WindowSet
 from exp.diagnosis import record
+from exp.guard import StepRecord
 from exp.objective import Objective, Probe
 from layers.masks import AttentionLayout
 from utils.reproducibility import RandomState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """What is known of the weights before a step.
+
+    Attributes:
+        before_update: weights before the last update, name -> tensor; None where there was no update.
+        epoch_start: weights at the start of the epoch, name -> tensor; None where they were not kept.
+        steps: the steps since then, this one last; empty where they are too many to be taken again.
+        weight_decay: of AdamW.
+        clip_grad_norm: total norm that gradients are scaled down to, 0 never.
+    """
+
+    before_update: Mapping[str, torch.Tensor] | None = None
+    epoch_start: Mapping[str, torch.Tensor] | None = None
+    steps: tuple[StepRecord, ...] = ()
+    weight_decay: float = 0.0
+    clip_grad_norm: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +53,7 @@ class Suspect:
         n_classes: classes of the label.
         random_state: generators before the forward pass; None where chance does not matter.
         loss_scale: of float16, None without.
-        weights_before: gives the weights before the last update, name -> tensor; None where there was none.
+        past: gives what is known of the weights before.
         name: such as "step 12, epoch 1, batch 12".
         last_good: such as "step 11, epoch 1, batch 11"; empty where no step was applied yet.
         seen_loss: loss when the step was taken, None where it was not.
@@ -49,7 +69,7 @@ class Suspect:
     n_classes: int
     random_state: RandomState | None = None
     loss_scale: float | None = None
-    weights_before: Callable[[], Mapping[str, torch.Tensor] | None] = lambda: None
+    past: Callable[[], Past] = lambda: Past()
     name: str = "this batch"
     last_good: str = ""
     seen_loss: float | None = None

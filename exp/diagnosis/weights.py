@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from exp.diagnosis.cause import Cause
-from exp.diagnosis.replay import Suspect, own_copy
+from exp.diagnosis.replay import Past, Suspect, own_copy
 from utils.errors import NumericalError
 from utils.findings import Finding
 
@@ -40,7 +40,7 @@ def examine(suspect: Suspect) -> Cause | str:
         for tensor in healed.state_dict().values():
             if tensor.is_floating_point():
                 tensor[~torch.isfinite(tensor)] = 0.0
-    without = replace(suspect, model=healed, weights_before=lambda: None)
+    without = replace(suspect, model=healed, past=Past)
     return Cause(finding, without, "with those weights set to zero")
 
 

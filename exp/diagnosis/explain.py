@@ -1,0 +1,112 @@
+"""While a run trains: turn a bad step into a verdict, a report in the run directory and a replay bundle."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from exp.diagnosis import bundle, last_update
+from exp.diagnosis.attribution import attribute
+from exp.diagnosis.replay import Past, Suspect, own_copy
+from exp.diagnosis.report import Diagnosis
+from exp.diagnosis.verdict import Verdict
+from exp.guard import Outcome, StepRecord
+from exp.settings import Dimensions, Settings
+from exp.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+class Explainer:
+    """Explains bad steps of one run.
+
+    Args:
+        run: directory of the run.
+        settings: flags of the run.
+        dimensions: sizes of the data.
+        variables: names of the inputs.
+        diagnosis: what the checks before the first step found; verdicts are added to it.
+    """
+
+    def __init__(
+        self, run: Path, settings: Settings, dimensions: Dimensions, variables: tuple[str, ...], diagnosis: Diagnosis
+    ) -> None:
+        self.run, self.settings, self.dimensions = run, settings, dimensions
+        self.variables, self.diagnosis = variables, diagnosis
+        self._is_bundled = False
+
+    def __call__(self, trainer: Trainer, outcome: Outcome) -> Verdict:
+        """Find the cause of a bad step, and keep it.
+
+        Raises:
+            StorageError: the run directory cannot be written.
+        """
+        started = time.monotonic()
+        logger.warning(
+            "NOT_FINITE: loss %s, gradient norm %s at %s; it changed nothing. Looking for the cause ...",
+            outcome.loss,
+            outcome.norm,
+            _name(outcome.step),
+        )
+        suspect = self.suspect(trainer, outcome)
+        verdict = attribute(suspect)
+        self.diagnosis.bad_steps.append(verdict)
+        self.diagnosis.verdict = verdict
+        self.diagnosis.batch = verdict.record
+        self.diagnosis.steps = list(trainer.watch.recent)
+        page = self.diagnosis.write(self.run)
+        logger.info("explained in %.1f s: %s", time.monotonic() - started, page)
+        if not self._is_bundled:
+            self._is_bundled = True
+            folder = bundle.save(
+                self.run / f"bundle-step{outcome.step.number}",
+                replace(suspect, model=own_copy(trainer.model, trainer.guard.statistics_before())),
+                self.settings,
+                self.dimensions,
+                verdict.to_json(),
+            )
+            logger.info("to look at this step again: python run.py --task_name diagnose --bundle %s", folder)
+        return verdict
+
+    def suspect(self, trainer: Trainer, outcome: Outcome) -> Suspect:
+        """Return the step that came to this outcome, on a copy of the model as it was before."""
+        applied = trainer.guard.last_applied
+        model = getattr(trainer.model, "_orig_mod", trainer.model)
+        twin = own_copy(model, trainer.guard.statistics_before())
+        twin.train()
+        return Suspect(
+            model=twin,
+            objective=trainer.objective,
+            windows=trainer.train,
+            ids=outcome.step.ids,
+            variables=self.variables,
+            step_hours=self.dimensions.step_hours,
+            n_classes=self.dimensions.n_classes,
+            random_state=outcome.step.random_state,
+            loss_scale=outcome.loss_scale,
+            past=lambda: _past(trainer, model, outcome.step),
+            name=_name(outcome.step),
+            last_good=_name(applied) if applied else "",
+            seen_loss=outcome.loss,
+            seen_norm=outcome.norm,
+        )
+
+
+def _past(trainer: Trainer, model: nn.Module, step: StepRecord) -> Past:
+    applied, first = trainer.guard.last_applied, trainer.watch.first_steps
+    before = last_update.weights_before(model, trainer.optimizer, applied.learning_rates) if applied else None
+    return Past(
+        before_update=before,
+        epoch_start=trainer.epoch_start,
+        steps=tuple(first) if step in first else (),
+        weight_decay=trainer.config.weight_decay,
+        clip_grad_norm=trainer.guard.clip_grad_norm,
+    )
+
+
+def _name(step: StepRecord) -> str:
+    return f"step {step.number}, epoch {step.epoch}, batch {step.batch}"
