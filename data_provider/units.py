@@ -206,25 +206,39 @@ def check_range(name: str, values: np.ndarray, *, unit: str, where: str, hourly:
     Raises:
         DataError: ``DATA_RANGE`` with variable, seen, allowed and the likely unit.
     """
-    quantity = QUANTITIES[name]
     seen = values[~np.isnan(values)]
     if seen.size == 0:
         return
     low, high = float(seen.min()), float(seen.max())
     mean = float(seen.mean(dtype=np.float64)) if np.isfinite(high) else high
-    too_wet = name == "tp" and hourly and values.shape[0] >= MEAN_RAIN_FROM_HOURS and mean > MOST_MEAN_RAIN_M
-    if quantity.low <= low and high <= quantity.high and not too_wet:
+    wet = hourly and too_wet(name, mean, values.shape[0])
+    if in_range(name, low, high) and not wet:
         return
     raise DataError(
         "DATA_RANGE",
-        f"{name} ({quantity.long_name}) holds values outside what is physically possible",
+        f"{name} ({QUANTITIES[name].long_name}) holds values outside what is physically possible",
         where=where,
-        evidence=f"variable {name}; seen {low:.6g} to {high:.6g} {quantity.unit}"
-        + (f", {mean:.3g} m/h on average" if too_wet else "")
-        + f" (unit in the file: {unit}); allowed {quantity.low:g} to {quantity.high:g} {quantity.unit}; "
-        + f"likely unit: {likely_unit(name, low, high, too_wet=too_wet)}",
+        evidence=f"variable {name}; seen {low:.6g} to {high:.6g} {QUANTITIES[name].unit}"
+        + (f", {mean:.3g} m/h on average" if wet else "")
+        + f" (unit in the file: {unit}); allowed {allowed_text(name)}; "
+        + f"likely unit: {likely_unit(name, low, high, too_wet=wet)}",
         next_command=f"correct the units attribute of {name} if it is wrong, or download the file again",
     )
+
+
+def in_range(name: str, low: float, high: float) -> bool:
+    """Whether values from `low` to `high` are physically possible for `name` in its canonical unit."""
+    return QUANTITIES[name].low <= low and high <= QUANTITIES[name].high
+
+
+def allowed_text(name: str) -> str:
+    """The physically possible range of `name`, for messages."""
+    return f"{QUANTITIES[name].low:g} to {QUANTITIES[name].high:g} {QUANTITIES[name].unit}"
+
+
+def too_wet(name: str, mean: float, n_times: int, *, hours: int = 1) -> bool:
+    """Whether `mean` metres of rain in a row of `hours`, over `n_times` rows, is more than falls anywhere."""
+    return name == "tp" and n_times * hours >= MEAN_RAIN_FROM_HOURS and mean > MOST_MEAN_RAIN_M * hours
 
 
 def likely_unit(name: str, low: float, high: float, *, too_wet: bool = False) -> str:
