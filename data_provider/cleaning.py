@@ -31,6 +31,13 @@ class CleaningConfig:
         metadata={"help": "LOW HIGH: clip features at these training quantiles, such as 0.01 0.99; never rain; off"},
     )
     drop_constant: bool = field(default=True, metadata={"help": "drop features that are constant in training"})
+    drop_bad_windows: bool = field(
+        default=False,
+        metadata={
+            "help": "leave out, and count, windows that touch a gap in time, a contradicting duplicate row, a label "
+            "that is no class, or a missing or infinite value; without it they end the run"
+        },
+    )
 
     def __post_init__(self) -> None:
         if self.max_gap_hours < 0:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from data_provider.rain_table import RainTable
+
 CALENDAR_MARKS = 4
 
 
@@ -148,14 +150,47 @@ def build_index(
     )
 
 
+def index_of(
+    table: RainTable, context_length: int, stride_hours: int, *, present: np.ndarray | None = None
+) -> WindowIndex:
+    """List the windows of a table, labelled or not.
+
+    Args:
+        table: on a regular time axis.
+        context_length: L in rows.
+        stride_hours: hours between init times.
+        present: `(R, T)` rows that count as existing; those of the table when None.
+    """
+    return build_index(
+        table.times,
+        table.present if present is None else present,
+        table.label,
+        table.precipitation_mm,
+        context_length=context_length,
+        stride_hours=stride_hours,
+        lead_steps=table.lead_time_hours // table.step_hours,
+        step_hours=table.step_hours,
+    )
+
+
+def touching(rows: np.ndarray, index: WindowIndex, context_length: int) -> np.ndarray:
+    """Return `(N,)` True for windows that hold a marked row.
+
+    Args:
+        rows: `(R, T)` marked rows.
+        index: the windows.
+        context_length: L in rows.
+    """
+    count = np.concatenate([[0], np.cumsum(rows.reshape(-1))])
+    return count[index.end + 1] - count[index.end + 1 - context_length] > 0
+
+
 def with_missing(values: np.ndarray, index: WindowIndex, context_length: int) -> np.ndarray:
-    """Return `(N,)` True for windows that hold a missing value.
+    """Return `(N,)` True for windows that hold a missing or infinite value.
 
     Args:
         values: `(R, T, V)` model inputs.
         index: the windows.
         context_length: L in rows.
     """
-    bad = np.isnan(values).any(axis=-1).reshape(-1)
-    count = np.concatenate([[0], np.cumsum(bad)])
-    return count[index.end + 1] - count[index.end + 1 - context_length] > 0
+    return touching(~np.isfinite(values).all(axis=-1), index, context_length)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data_provider.factory import place_table, windows_of
+from data_provider.cutting import windows_of
+from data_provider.factory import place_table
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import RainTable, table_from_dataset
 from data_provider.windows import WindowIndex, WindowSet, with_missing

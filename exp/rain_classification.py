@@ -143,6 +143,7 @@ def _load(
         device=device,
         preprocessing=preprocessing,
         ends=ends,
+        batch_size=settings.trainer.batch_size,
     )
     _describe(splits)
     return splits

@@ -45,7 +45,7 @@ def test_changing_the_test_year_changes_no_training_input(tmp_path: Path) -> Non
     content = make_table.frame()
     before = load(tmp_path, content)
     later = content["timestamp"] > before.validation.index.init_time.max() + np.timedelta64(24, "h")
-    content.loc[later, ["tp", "t2m", "sp"]] = 12345.0
+    content.loc[later, ["tp", "t2m", "sp"]] = [0.003, 200.0, 50_000.0]
     after = load(tmp_path, content)
     for old, new in zip(before.sets[:2], after.sets[:2], strict=True):
         ids = torch.arange(len(old))

@@ -1,0 +1,90 @@
+"""Can something be learned from the labels of each split?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from data_provider.cutting import CutTable
+from data_provider.splits import SPLIT_NAMES
+from data_provider.windows import WindowIndex
+from utils.findings import Finding
+
+
+def inspect_classes(cut: CutTable, *, with_missing: bool = False) -> list[Finding]:
+    """Find splits without windows or with one class only.
+
+    Args:
+        cut: the windows.
+        with_missing: count windows with missing values too, when these are refused and not left out.
+
+    Returns:
+        findings SPLIT_EMPTY and ONE_CLASS, one a split at most.
+    """
+    findings = []
+    for number, name in enumerate(SPLIT_NAMES):
+        index = cut.index.select(cut.assigned == number) if with_missing else cut.whole_windows(number)
+        counts = class_counts(cut, index)
+        if (np.array(counts) > 0).sum() < 2:
+            findings.append(_finding(cut, name, counts, index))
+    return findings
+
+
+def class_counts(cut: CutTable, index: WindowIndex) -> list[int]:
+    """Number of windows of each class."""
+    return np.bincount(index.label, minlength=cut.table.n_classes).tolist()
+
+
+def describe_splits(cut: CutTable) -> dict[str, dict[str, Any]]:
+    """Return windows, class counts, base rate and first and last init time of each split as plain values."""
+    described: dict[str, dict[str, Any]] = {}
+    for number, name in enumerate(SPLIT_NAMES):
+        index = cut.whole_windows(number)
+        described[name] = {
+            "windows": len(index),
+            "classes": class_counts(cut, index),
+            "base_rate": float((index.label > 0).mean()) if len(index) else None,
+            "first": str(index.init_time.min()) if len(index) else None,
+            "last": str(index.init_time.max()) if len(index) else None,
+            "with_missing_values": int((cut.missing & (cut.assigned == number)).sum()),
+        }
+    return described
+
+
+def _finding(cut: CutTable, name: str, counts: list[int], index: WindowIndex) -> Finding:
+    table = cut.table
+    thresholds = ", ".join(f"{value:g}" for value in table.thresholds_mm)
+    likely = _likely_fault(table.thresholds_mm, index) if len(index) else ""
+    return Finding(
+        code="ONE_CLASS" if len(index) else "SPLIT_EMPTY",
+        severity="error",
+        what=f"The {name} split has {'one class only' if len(index) else 'no windows'}.",
+        where=str(table.source),
+        evidence=f"class counts {counts}, threshold {thresholds} mm, record {table.times[0]} to {table.times[-1]}"
+        + (f"; {likely}" if likely else ""),
+        next_command="check the threshold (millimetres) and the units of tp, shorten --seq_len, or move "
+        "--train_until and --validation_until",
+        figures={
+            "split": name,
+            "counts": counts,
+            "threshold_mm": list(table.thresholds_mm),
+            "likely": likely,
+        },
+    )
+
+
+def _likely_fault(thresholds_mm: tuple[float, ...], index: WindowIndex) -> str:
+    """Say which unit would explain that all windows have one class."""
+    amounts = index.precipitation_mm[np.isfinite(index.precipitation_mm)]
+    if not len(amounts):
+        return "the table has no rain amounts to compare the threshold with"
+    least, most, threshold = float(amounts.min()), float(amounts.max()), thresholds_mm[0]
+    said = f"rain of {least:.3g} to {most:.3g} mm in the label period"
+    if most < threshold <= 1000 * most:
+        return f"{said}: likely in metres, or the threshold is too high"
+    if least < threshold <= most:
+        return f"{said} on both sides of the threshold: the labels were not made from these amounts"
+    if least >= threshold:
+        return f"{said}, never below the threshold: likely given in metres instead of millimetres, or too low"
+    return said

@@ -1,0 +1,60 @@
+"""Everything that can be said of a table that is cut into windows, as findings and as plain figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data_provider.cleaning import CleaningConfig
+from data_provider.column_statistics import describe
+from data_provider.cutting import CutTable
+from data_provider.feature_checks import inspect_constants, inspect_extremes
+from data_provider.label_checks import inspect_classes
+from data_provider.window_checks import inspect_missing, verify_windows
+from utils.findings import Finding
+
+
+def inspect_splits(cut: CutTable, clean: CleaningConfig, *, batch_size: int | None = None) -> list[Finding]:
+    """List what is wrong with the windows, labels and features of the three splits.
+
+    Args:
+        cut: as `cut_table` returns it.
+        clean: what is done about missing values.
+        batch_size: windows of a batch, for the share of batches that a missing value spoils.
+
+    Returns:
+        findings DATA_NAN, REGION_CROSS, SPLIT_EMPTY, ONE_CLASS, ZERO_VARIANCE, DATA_EXTREME.
+    """
+    training = describe(cut.values, cut.training_rows)
+    missing = inspect_missing(cut, clean, batch_size)
+    refused = any(finding.severity == "error" for finding in missing)
+    return [
+        *missing,
+        *verify_windows(cut),
+        *inspect_classes(cut, with_missing=refused),
+        *inspect_constants(cut, training),
+        *inspect_extremes(cut, training),
+    ]
+
+
+def describe_columns(cut: CutTable) -> dict[str, Any]:
+    """Return what the columns hold, as plain values: low, high, mean, deviation, missing, infinite.
+
+    Args:
+        cut: as `cut_table` returns it.
+
+    Returns:
+        ``raw``: features of the table in the units of docs/data.md; ``scaled`` and ``scaled_training``: what the model
+        sees, in all rows and in training rows; ``target``: rain of the label period in millimetres.
+    """
+    table = cut.table
+    raw = describe(table.values, table.present)
+    scaled = describe(cut.values, table.present)
+    training = describe(cut.values, cut.training_rows)
+    target = describe(table.precipitation_mm[..., None], table.present)
+    variables = cut.preprocessing.variables
+    return {
+        "raw": {name: raw.of(column) for column, name in enumerate(table.features)},
+        "scaled": {name: scaled.of(column) for column, name in enumerate(variables)},
+        "scaled_training": {name: training.of(column) for column, name in enumerate(variables)},
+        "target": {"precipitation": target.of(0)},
+    }
