@@ -6,8 +6,9 @@ Exit codes are part of the public contract: 0 ok, 2 usage, 3 data, 4 input check
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ClassVar
 
 EXIT_OK = 0
 EXIT_INTERNAL = 70
@@ -37,6 +38,10 @@ class ForeseenError(ValueError):
 
     def __str__(self) -> str:
         return message(self.code, self.what, self.where, self.evidence, self.next_command)
+
+    def __reduce__(self) -> tuple[Callable[[], ForeseenError], tuple[()], dict[str, Any]]:
+        # An exception is by default made again from its text alone; this one comes whole out of another process.
+        return partial(type(self), self.code, self.what), (), vars(self)
 
 
 def message(code: str, what: str, where: str = "", evidence: str = "", next_command: str = "") -> str:
