@@ -11,6 +11,8 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -49,25 +51,45 @@ def unpack(archive_path: Path, folder: Path) -> list[Member]:
             ``DATA_FILE`` for a damaged or encrypted archive or one without NetCDF members.
         StorageError: ``STORAGE_FULL`` when the members do not fit on the disk.
     """
+    with _opened(archive_path, folder) as archive:
+        wanted = _wanted(archive_path, archive)
+        _check_space(archive_path, wanted, folder)
+        return [_extract(archive, info, folder / f"{i}.nc") for i, info in enumerate(wanted)]
+
+
+def require_safe(archive_path: Path) -> None:
+    """Check the list of members without unpacking any.
+
+    Raises:
+        DataError: ``ARCHIVE_UNSAFE`` or ``DATA_FILE``, as `unpack` would.
+    """
+    with _opened(archive_path, archive_path.parent) as archive:
+        _wanted(archive_path, archive)
+
+
+@contextmanager
+def _opened(archive_path: Path, folder: Path) -> Iterator[zipfile.ZipFile]:
+    """An open archive; what goes wrong with it, or with writing to `folder`, becomes a message."""
     try:
         with zipfile.ZipFile(archive_path) as archive:
-            infos = [info for info in archive.infolist() if not info.is_dir()]
-            check_members(archive_path, infos)
-            wanted = [info for info in infos if info.filename.lower().endswith(NETCDF_SUFFIXES)]
-            if not wanted:
-                raise _damaged(
-                    archive_path,
-                    "holds no NetCDF member",
-                    f"members: {', '.join(info.filename for info in infos[:8]) or 'none'}",
-                )
-            _check_space(archive_path, wanted, folder)
-            return [_extract(archive, info, folder / f"{i}.nc") for i, info in enumerate(wanted)]
+            yield archive
     except ForeseenError:
         raise
     except OSError as error:
         raise _no_room(archive_path, folder, str(error)) from error
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError) as error:
         raise _damaged(archive_path, "is a ZIP archive, but truncated or damaged", str(error)) from error
+
+
+def _wanted(archive_path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The NetCDF members of an archive without a suspicious one."""
+    infos = [info for info in archive.infolist() if not info.is_dir()]
+    check_members(archive_path, infos)
+    wanted = [info for info in infos if info.filename.lower().endswith(NETCDF_SUFFIXES)]
+    if not wanted:
+        names = ", ".join(info.filename for info in infos[:8]) or "none"
+        raise _damaged(archive_path, "holds no NetCDF member", f"members: {names}")
+    return wanted
 
 
 def check_members(archive_path: Path, infos: list[zipfile.ZipInfo]) -> None:

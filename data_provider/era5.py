@@ -6,6 +6,7 @@ preparation needs the memory of one variable of one file.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -230,6 +231,8 @@ def wind_note(names: Sequence[str]) -> str:
 def _open(path: Path, name: str, where: str) -> Iterator[xr.Dataset]:
     try:
         dataset = xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
+    except MemoryError as error:
+        raise _too_large(name, where, str(error)) from error
     except READ_ERRORS as error:
         raise _damaged(name, where, error) from error
     with dataset:
@@ -287,10 +290,15 @@ def _check_members_share_times(path: Path, members: list[Member]) -> None:
 
 def _load(member: Member, name: str) -> CanonicalArray:
     raw = member.names[name]
+    needed, present = member.dataset[raw].nbytes, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > present:
+        raise _too_large(raw, member.where, f"{needed:.3g} bytes needed at once, the machine has {present:.3g}")
     try:
         array = canonical_array(member.dataset, raw, where=member.where)
     except ForeseenError:
         raise
+    except MemoryError as error:
+        raise _too_large(raw, member.where, str(error)) from error
     except READ_ERRORS as error:
         raise _damaged(raw, member.where, error) from error
     if name in QUANTITIES:
@@ -316,4 +324,15 @@ def _damaged(name: str, where: str, error: Exception) -> DataError:
         where=where,
         evidence=f"the NetCDF library says: {error}",
         next_command=DOWNLOAD_AGAIN,
+    )
+
+
+def _too_large(name: str, where: str, evidence: str) -> DataError:
+    return DataError(
+        "DATA_FILE",
+        f"{name} does not fit into memory: it is very large, or damaged where its size is written",
+        where=where,
+        evidence=evidence,
+        next_command=f"if the file is small, {DOWNLOAD_AGAIN}; if it is large, ask for a smaller area or for a month "
+        "a file",
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -294,5 +295,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return flags.run_tool("-m data_provider.prepare", description, PrepareConfig, prepare, argv=argv, epilog=EXAMPLES)
 
 
+def _as_interrupt(*_: object) -> None:
+    """Let SIGTERM, which schedulers send, end the program like Ctrl-C."""
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _as_interrupt)
     sys.exit(main())

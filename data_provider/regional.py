@@ -14,8 +14,10 @@ from tqdm import tqdm
 
 from data_provider import regions as region_tools
 from data_provider.era5 import Era5File, describe_grid, open_era5, preliminary_text, require_same_grid, wind_note
+from data_provider.file_check import UNREADABLE, all_unreadable, require_all_readable
 from data_provider.layout import CanonicalArray
 from data_provider.merging import Merger, Part
+from data_provider.reader_process import ReaderProcess, StoodStillError
 from data_provider.units import CORE, OPTIONAL, QUANTITIES
 from utils.errors import DataError
 from utils.files import sha256
@@ -89,6 +91,10 @@ class RegionalBuilder:
             },
         )
 
+    def finished(self) -> tuple[xr.Dataset, tuple[str, ...]]:
+        """The regional Dataset and the short names of all variables that the files hold."""
+        return self.dataset(), tuple(self.seen)
+
     def _of_these_years(self, times: np.ndarray) -> np.ndarray:
         if not len(self.years):
             return np.ones(len(times), dtype=bool)
@@ -153,22 +159,45 @@ def build_regional(
 
     Raises:
         DataError: ``DATA_VARIABLE_MISSING`` when a required variable is not there, listing what is; ``YEAR_MISSING``
-            naming the years that no file has; and all of `RegionalBuilder.add`.
+            naming the years that no file has; ``DATA_FILE`` naming all files that cannot be read, those that crash
+            the NetCDF library among them; and all of `RegionalBuilder.add`.
     """
     paths = list(paths)
-    builder = RegionalBuilder(choice=choice, variables=variables, years=years)
-    for path in tqdm(paths, desc="reading", unit="file", disable=None):
-        builder.add(path)
+    regional, seen = _read_all(paths, RegionalBuilder(choice=choice, variables=variables, years=years))
     folder = str(paths[0].parent) if paths else ""
-    absent = [name for name in required if name not in builder.seen]
+    absent = [name for name in required if name not in seen]
     if absent:
-        raise missing_variables(absent, tuple(builder.seen), where=folder)
-    regional = builder.dataset()
+        raise missing_variables(absent, seen, where=folder)
     _require_years(regional, years, where=folder)
-    note = wind_note(tuple(builder.seen))
+    note = wind_note(seen)
     if note:
         logger.warning("%s", note)
     return _without_partial_sea(regional)
+
+
+def _read_all(paths: Sequence[Path], builder: RegionalBuilder) -> tuple[xr.Dataset, tuple[str, ...]]:
+    """The regional Dataset of all files and the names of all variables seen, read in a process of their own.
+
+    A file that turns out to be damaged does not end the reading: the others are read too, so that all damaged ones
+    are named at once.
+    """
+    damaged: list[DataError] = []
+    require_all_readable(paths)
+    with ReaderProcess(builder) as reader:
+        for path in tqdm(paths, desc="reading", unit="file", disable=None):
+            try:
+                reader.read(path, RegionalBuilder.add, path)
+            except DataError as error:
+                if error.code not in UNREADABLE:
+                    raise
+                damaged.append(error)
+                if isinstance(error, StoodStillError):
+                    break
+                if path != paths[-1]:
+                    logger.warning("%s: %s; reading on to find all such files", error.code, error.what)
+        if damaged:
+            raise all_unreadable(damaged, len(paths))
+        return reader.read(paths[0].parent if paths else Path(), RegionalBuilder.finished)
 
 
 def missing_variables(names: Sequence[str], seen: Sequence[str], *, where: str) -> DataError:

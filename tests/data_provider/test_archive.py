@@ -1,8 +1,10 @@
-"""ZIP archives: what the Climate Data Store sends is unpacked, what could harm is refused before a byte is written."""
+"""ZIP archives: what the Climate Data Store sends is unpacked, what could harm is refused before a byte is written.
+
+Parent folders, absolute paths, links and bombs, through the command: test_file_faults.py.
+"""
 
 from __future__ import annotations
 
-import stat
 import zipfile
 from pathlib import Path
 
@@ -43,7 +45,7 @@ def test_netcdf_members_are_unpacked_in_order_and_others_left_alone(tmp_path: Pa
 
 @pytest.mark.parametrize(
     "name",
-    ["../evil.nc", "a/../../evil.nc", "/tmp/evil.nc", "C:\\evil.nc", "\\\\host\\evil.nc", "..\\evil.nc"],
+    ["C:\\evil.nc", "\\\\host\\evil.nc", "..\\evil.nc"],
 )
 def test_a_member_that_leaves_the_folder_is_refused_and_nothing_is_written(
     tmp_path: Path, target: Path, name: str
@@ -56,25 +58,6 @@ def test_a_member_that_leaves_the_folder_is_refused_and_nothing_is_written(
     assert caught.value.code == "ARCHIVE_UNSAFE"
     assert "evil.nc" in caught.value.where
     assert everything_below(tmp_path) == before
-
-
-def test_a_link_is_refused(tmp_path: Path, target: Path) -> None:
-    """A link would let the next member be written through it to anywhere."""
-    archive = write(tmp_path / "a.nc", {"link.nc": b"/etc/passwd"}, mode=stat.S_IFLNK | 0o777)
-    with pytest.raises(DataError, match="a link") as caught:
-        unpack(archive, target)
-    assert caught.value.code == "ARCHIVE_UNSAFE"
-    assert everything_below(target) == []
-
-
-def test_a_bomb_is_refused_before_it_unpacks(tmp_path: Path, target: Path) -> None:
-    """Ten megabytes of zeros pack a thousand to one; a larger one would fill the disk."""
-    archive = write(tmp_path / "a.nc", {"bomb.nc": bytes(10_000_000)})
-    assert archive.stat().st_size < 20_000
-    with pytest.raises(DataError, match="bomb") as caught:
-        unpack(archive, target)
-    assert caught.value.code == "ARCHIVE_UNSAFE"
-    assert everything_below(target) == []
 
 
 def test_a_crowd_of_members_is_refused(tmp_path: Path, target: Path) -> None:
