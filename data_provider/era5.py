@@ -111,7 +111,7 @@ def open_era5(path: Path) -> Iterator[Era5File]:
 
 
 def read_era5(paths: Path | Sequence[Path]) -> xr.Dataset:
-    """Read one file or several into the canonical Dataset.
+    """Read one file or several into the canonical Dataset, in this process: preparation reads in a child instead.
 
     Args:
         paths: files on one grid; their times may overlap where they agree.

@@ -57,6 +57,7 @@ class ReaderProcess(Generic[Subject]):
 
     def __init__(self, subject: Subject, *, least_seconds: float = LEAST_SECONDS) -> None:
         self.subject, self.least_seconds = subject, least_seconds
+        self.warned: dict[Any, Any] = {}
         self._start()
 
     def __enter__(self) -> Self:
@@ -111,7 +112,12 @@ class ReaderProcess(Generic[Subject]):
             self.started = True
             if kind in ("result", "error"):
                 return kind, content
-            _say_again(kind, content)
+            if kind == "warning":
+                # With a registry of ours, what the files have in common is shown once, as in a single process.
+                text, category, filename, line = content
+                warnings.warn_explicit(text, category, filename, line, registry=self.warned)
+            elif kind == "log" and (logger := logging.getLogger(content.name)).isEnabledFor(content.levelno):
+                logger.handle(content)
 
     def _start(self) -> None:
         self.started = False
@@ -199,15 +205,6 @@ def _outcome(function: Callable[..., Any], subject: Any, arguments: Any, named: 
         except Exception:  # an error that cannot travel is told as text
             return "error", RuntimeError(traceback.format_exc())
         return "error", error
-
-
-def _say_again(kind: str, content: Any) -> None:
-    """Give a warning or a log record of the child here, where its reader is."""
-    if kind == "warning":
-        text, category, filename, line = content
-        warnings.warn_explicit(text, category, filename, line)
-    elif kind == "log" and (logger := logging.getLogger(content.name)).isEnabledFor(content.levelno):
-        logger.handle(content)
 
 
 def _died(path: Path, code: int, size: int, limit: float) -> DataError:

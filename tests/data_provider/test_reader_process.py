@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +92,15 @@ def test_log_lines_and_warnings_of_the_child_are_heard(caplog: pytest.LogCapture
     with ReaderProcess[list[int]]([]) as reader, pytest.warns(UserWarning, match="the calendar is odd"):
         reader.read(FILE, speak)
     assert [record.getMessage() for record in caplog.records] == ["half of era5.nc is read"]
+
+
+def test_a_warning_that_all_files_share_is_shown_once() -> None:
+    """Seventy times the same line would bury the one that matters."""
+    with ReaderProcess[list[int]]([]) as reader, warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            reader.read(FILE, speak)
+    assert [str(warning.message) for warning in heard] == ["the calendar is odd"]
 
 
 @pytest.mark.parametrize(
