@@ -32,11 +32,11 @@ def require_all_readable(paths: Sequence[Path]) -> None:
 
 
 def all_unreadable(errors: Sequence[DataError], n_files: int) -> DataError:
-    """One error for several files, each with its cause code, its place and its fault; a single one stays as it is."""
+    """One error for several files, each with its place and its fault; a single one stays as it is."""
     if len(errors) == 1:
         return errors[0]
     codes = list(dict.fromkeys(error.code for error in errors))
-    lines = [f"({error.code}) {error.what}; {error.evidence}" for error in errors]
+    lines = [f"({error.code}) " * (len(codes) > 1) + f"{error.what}; {error.evidence}" for error in errors]
     return DataError(
         codes[0] if len(codes) == 1 else UNREADABLE[0],
         f"{len(errors)} of {n_files} files cannot be read",

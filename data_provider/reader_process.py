@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from utils.errors import DataError, ForeseenError
+from utils.files import storage_error
 
 Subject = TypeVar("Subject")
 Result = TypeVar("Result")
@@ -51,6 +52,9 @@ class ReaderProcess(Generic[Subject]):
     Args:
         subject: what the functions get as their first argument there; sent once, and again after a crash.
         least_seconds: how long reading a file may take at least, before its size is counted.
+
+    Raises:
+        StorageError: there is no folder for temporary files.
     """
 
     connection: Connection
@@ -121,8 +125,12 @@ class ReaderProcess(Generic[Subject]):
 
     def _start(self) -> None:
         self.started = False
-        # Ours, so that what a crash leaves unpacked goes too.
-        self.folder = tempfile.TemporaryDirectory(prefix="reader-")
+        try:
+            # Ours, so that what a crash leaves unpacked goes too.
+            self.folder = tempfile.TemporaryDirectory(prefix="reader-")
+        except OSError as error:
+            place = Path(os.environ.get("TMPDIR", "/tmp"))
+            raise storage_error(error, place, "set TMPDIR to a folder that can be written") from error
         self.connection, theirs = Pipe()
         environment = os.environ | {
             "TMPDIR": self.folder.name,

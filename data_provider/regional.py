@@ -188,11 +188,12 @@ def _read_all(paths: Sequence[Path], builder: RegionalBuilder) -> tuple[xr.Datas
             try:
                 reader.read(path, RegionalBuilder.add, path)
             except DataError as error:
-                if error.code not in UNREADABLE:
+                if error.code in UNREADABLE:
+                    damaged.append(error)
+                elif not damaged:
                     raise
-                damaged.append(error)
-                if isinstance(error, StoodStillError):
-                    break
+                if error.code not in UNREADABLE or isinstance(error, StoodStillError):
+                    break  # another grid may follow from the damage, and a disk that stands still does so for all
                 if path != paths[-1]:
                     logger.warning("%s: %s; reading on to find all such files", error.code, error.what)
         if damaged:

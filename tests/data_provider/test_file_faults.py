@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from data_provider.prepare import prepare_for_prediction
-from tests.make_era5 import ACCUM, INSTANT, field, hours, new_layout, write_month, write_packed
+from tests.make_era5 import ACCUM, INSTANT, LONGITUDE, field, hours, new_layout, write_month, write_packed
 from tests.make_faulty_files import write_half_precision
 from tests.processes import children, runs
 from utils.errors import DataError
@@ -110,10 +110,12 @@ def whole_netcdf3(path: Path) -> None:
     write_packed(path, "t2m", field("t2m", 500), hours(500))
 
 
-def damaged_inside(path: Path) -> None:
-    """A file with checksums whose compressed values are overwritten in the middle; its header is whole."""
-    data = new_layout({"t2m": field("t2m", 2000)}, hours(2000))
-    data.to_netcdf(path, engine="netcdf4", encoding={"t2m": {"zlib": True, "fletcher32": True}})
+def damaged_inside(path: Path, longitude: np.ndarray = LONGITUDE) -> None:
+    """A file with checksums whose temperatures are overwritten; its header and its rain are whole."""
+    data = new_layout({name: field(name, 2000) for name in ("tp", "t2m")}, hours(2000), longitude=longitude)
+    checked = {"zlib": True, "fletcher32": True}
+    # Without the text of expver nearly all bytes are temperatures: rain is mostly zeros and packs well.
+    data.drop_vars("expver").to_netcdf(path, engine="netcdf4", encoding={"tp": checked, "t2m": checked})
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
     content[middle : middle + 400] = bytes(400)
@@ -193,6 +195,14 @@ def test_damage_behind_whole_headers_is_named_for_all_files_at_once(place: Place
     write_month(place.raw, "b.nc", n=240)
     damaged_inside(place.raw / "c.nc")
     place.refused("DATA_FILE", "2 of 3 files cannot be read", f"{place.raw}/a.nc", f"{place.raw}/c.nc", "damaged")
+
+
+def test_a_damaged_file_of_another_grid_is_named_and_not_the_good_one(place: Place) -> None:
+    """Damage can pass for another grid: the good file behind it must not be called the odd one."""
+    damaged_inside(place.raw / "a.nc", longitude=LONGITUDE + 0.25)
+    write_month(place.raw, "b.nc", n=240)
+    said = place.refused("DATA_FILE", f"where:    {place.raw}/a.nc", "damaged")
+    assert "DATA_GRID" not in said
 
 
 def test_a_file_that_promises_more_than_the_memory_holds_is_refused_by_name(place: Place) -> None:

@@ -171,6 +171,14 @@ def test_a_child_that_cannot_start_is_no_fault_of_a_file(monkeypatch: pytest.Mon
         reader.read(FILE, remember, 1)
 
 
+def test_no_place_for_temporary_files_is_a_storage_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On clusters TMPDIR often names a folder of a job that is gone."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(StorageError) as caught:
+        ReaderProcess(None)
+    assert caught.value.code == "STORAGE_DENIED" and "TMPDIR" in caught.value.next_command
+
+
 def test_a_script_without_a_main_guard_can_use_it_and_no_child_outlives_its_parent(tmp_path: Path) -> None:
     """Multiprocessing would run such a script again in the child; a parent killed outright can end nobody."""
     script = tmp_path / "script.py"
