@@ -16,6 +16,7 @@ EPILOG = """examples:
   bash scripts/quickstart.sh                                    everything once, on labelled synthetic data
   python run.py --preset small                                  option B: a small model from scratch
   python run.py --model gradient_boosting --seq_len 720         an honest reference, same windows and scores
+  python run.py --task_name diagnose --preset small             is anything wrong before the first step?
   python run.py --is_training 0 --preset small                  score the newest such run again
   python run.py --task_name predict --run RUN --input_dir DIR   probabilities from new ERA5 files
 
@@ -48,11 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(words: list[str]) -> None:
     from exp import command_line, openltm_flags, prediction, rain_classification
+    from exp.diagnosis.command import diagnose
 
     settings = command_line.read(words, description=DESCRIPTION, epilog=EPILOG)
     openltm_flags.explain(settings.given, settings.data.seq_len)
     if settings.run.task_name == "predict":
         prediction.predict(settings)
+    elif settings.run.task_name == "diagnose":
+        diagnose(settings)
     elif settings.run.is_training:
         rain_classification.train(settings)
     else:

@@ -1,4 +1,4 @@
-"""The step that cannot hurt: a step that is not finite changes nothing, and the host learns it one step later.
+"""The step that cannot hurt: a step that is not finite changes nothing, and on a GPU the host learns it a step later.
 
 The total gradient norm, needed for clipping anyway, tells whether any gradient is not finite. The answer goes to the
 fused AdamW as `found_inf`, so that its kernel leaves weights, moments and step count bitwise as they were. Nothing
@@ -127,6 +127,7 @@ class Guard:
         clip_grad_norm: total gradient norm above which gradients are scaled down; 0 never clips.
         scaler: loss scaler of float16, or None.
         on_outcome: told of each step before the next one changes anything.
+        reads_late: tell of a step only during the next one, so that nothing waits for the device; by default on a GPU.
     """
 
     def __init__(
@@ -137,6 +138,7 @@ class Guard:
         clip_grad_norm: float,
         scaler: torch.amp.GradScaler | None = None,
         on_outcome: Callable[[Outcome], None] = lambda _: None,
+        reads_late: bool | None = None,
     ) -> None:
         self.optimizer = optimizer
         self.scaler = scaler
@@ -146,6 +148,8 @@ class Guard:
         self._pending: tuple[StepRecord, torch.Tensor, torch.cuda.Event | None] | None = None
         self._step: StepRecord | None = None
         self._parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        on_gpu = any(parameter.device.type == "cuda" for parameter in self._parameters)
+        self._reads_late = on_gpu if reads_late is None else reads_late
         self._is_fused = all(group.get("fused") for group in optimizer.param_groups)
         self._statistics = _running_statistics(model)
         self._kept: list[torch.Tensor] = []
@@ -180,6 +184,8 @@ class Guard:
         for buffer, kept in zip(self._statistics.values(), self._kept, strict=True):
             buffer.copy_(torch.where(bad, kept, buffer))
         self._pending = (self._step, *_to_host(torch.stack((bad.float(), loss.float(), norm.float(), scale.float()))))
+        if not self._reads_late:
+            self.read_pending()
 
     def read_pending(self) -> None:
         """Tell of the step before this one, whose verdict has reached the host by now.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import shlex
 import statistics
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -22,21 +24,24 @@ from data_provider.factory import SPLIT_NAMES, Splits, load_splits
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import require_table
 from data_provider.splits import Boundaries
-from exp import figures, forecasters, scoring
+from exp import figures, forecasters, pretrained, scoring
+from exp.diagnosis import command, preflight
+from exp.diagnosis.explain import Explainer
+from exp.diagnosis.report import Diagnosis
 from exp.finished_runs import find_run, load_forecaster, stored_settings
-from exp.forecasters import Forecaster, NetworkForecaster
+from exp.forecasters import Forecaster
 from exp.scoring import ERA5_ATTRIBUTION
 from exp.settings import Dimensions, Settings, context_length
 from utils import checkpoint, run_directory
 from utils.errors import DataError, ForeseenError, UsageError, join
 from utils.files import sha256
+from utils.findings import require_no_error
 from utils.reproducibility import choose_device, environment, seed_everything
 from utils.verification import format_table
 
 logger = logging.getLogger(__name__)
-# A loaded encoder has these names in common with the classifier; what begins with one of the fresh ones may be missing.
-FRESH_PARTS = ("classifier.", "shortcut.")
 TRAINING_FACTS = ("cost", "skipped_steps")
+LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "handled": logging.INFO}
 
 
 def train(settings: Settings) -> list[Path]:
@@ -50,17 +55,36 @@ def train(settings: Settings) -> list[Path]:
     """
     _require_inputs(settings)
     device = choose_device(settings.run.device, settings.run.gpu)
-    splits = _load(settings, device)
+    splits, diagnosis = _examine(settings, device)
     _check_classes(settings, splits)
     first = settings.run.seed
     runs, results = [], []
     for seed in range(first, first + settings.run.itr):
-        run, result = _train_one(settings.with_seed(seed), splits, device)
+        run, result = _train_one(settings.with_seed(seed), splits, device, diagnosis)
         runs.append(run)
         results.append(result)
     if len(runs) > 1:
         _summarise(settings, runs, results)
     return runs
+
+
+def _examine(settings: Settings, device: torch.device) -> tuple[Splits, Diagnosis]:
+    """Look at everything before the first step; where something is wrong, write the report and raise it."""
+    logger.info("Looking at data, checkpoint, one forward and one backward pass ...")
+    started = time.monotonic()
+    found = preflight.examine(settings, device)
+    diagnosis = found.diagnosis
+    if diagnosis.errors or found.splits is None:
+        page = diagnosis.write(command.new_folder(settings))
+        logger.info("%s\nreport       %s", diagnosis.verdict, page)
+        require_no_error(diagnosis.findings)
+    assert found.splits is not None, "data without an error can be used"
+    _describe(found.splits)
+    for finding in diagnosis.findings:
+        if finding.severity != "information":
+            logger.log(LEVELS[finding.severity], "%s", finding)
+    logger.info("  nothing in the way of training (%.1f s)", time.monotonic() - started)
+    return found.splits, diagnosis
 
 
 def score_again(settings: Settings) -> Path:
@@ -197,45 +221,24 @@ def _check_classes(settings: Settings, splits: Splits) -> None:
         )
 
 
-def _dimensions(splits: Splits) -> Dimensions:
-    return Dimensions(
-        n_classes=splits.table.n_classes,
-        n_variables=len(splits.preprocessing.variables),
-        context_length=splits.train.context_length,
-        n_marks=splits.train.marks.shape[1],
-        n_regions=len(splits.table.regions),
-        step_hours=splits.table.step_hours,
-        pressure_index=splits.pressure_index,
-    )
-
-
-def _train_one(settings: Settings, splits: Splits, device: torch.device) -> tuple[Path, dict[str, Any]]:
+def _train_one(
+    settings: Settings, splits: Splits, device: torch.device, diagnosis: Diagnosis
+) -> tuple[Path, dict[str, Any]]:
     seed_everything(settings.run.seed)
-    dimensions = _dimensions(splits)
+    dimensions = preflight.dimensions_of(splits)
     forecaster = forecasters.build(settings, dimensions, device)
-    loaded = _load_pretrained(forecaster, settings)
+    loaded = pretrained.load(forecaster, settings)
     run = run_directory.create(settings.run.checkpoints, settings.run.model_id, settings.run.model, settings.run.seed)
     with log_to(run / "train.log"):
         logger.info("%s, seed %d, on %s -> %s", settings.run.model, settings.run.seed, device, run)
         if loaded:
             logger.info("%s", loaded)
         _write_description(run, settings, splits, dimensions, device)
-        history = forecaster.fit(splits, run)
+        own = copy.deepcopy(diagnosis)
+        own.write(run)
+        explain = Explainer(run, settings, dimensions, splits.preprocessing.variables, own)
+        history = forecaster.fit(splits, run, explain)
         return run, _score_and_write(forecaster, splits, settings, run, history)
-
-
-def _load_pretrained(forecaster: Forecaster, settings: Settings) -> str:
-    if not settings.run.adaptation:
-        return ""
-    if not isinstance(forecaster, NetworkForecaster) or not hasattr(forecaster.model, "freeze_encoder"):
-        raise UsageError(
-            "CONFIG",
-            f"{settings.run.model} has no encoder to load weights into.",
-            where="--adaptation",
-            next_command="--model timer_xl_classifier, or leave out --adaptation",
-        )
-    path = Path(settings.run.pretrain_model_path)
-    return checkpoint.load_strict(forecaster.model, checkpoint.load(path), path, fresh_prefixes=FRESH_PARTS)
 
 
 def _write_description(

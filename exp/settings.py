@@ -22,7 +22,7 @@ from utils import flags
 from utils.errors import UsageError
 from utils.reproducibility import DeviceName
 
-TaskName = Literal["classification", "predict"]
+TaskName = Literal["classification", "predict", "diagnose"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,8 @@ class RunConfig:
     task_name: TaskName = field(
         default="classification",
         metadata={
-            "help": "classification trains and scores a rain forecast; predict applies a finished run to new files"
+            "help": "classification trains and scores a rain forecast; predict applies a finished run to new files; "
+            "diagnose looks at data, checkpoint, one forward and one backward pass, with the flags of a training"
         },
     )
     is_training: Literal[0, 1] = field(
@@ -74,7 +75,7 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.task_name == "classification" and self.model in models.NOT_CLASSIFIERS:
+        if self.task_name != "predict" and self.model in models.NOT_CLASSIFIERS:
             raise UsageError(
                 "CONFIG",
                 f"{self.model} forecasts series and has no head for classes.",
@@ -97,6 +98,15 @@ class PredictConfig:
     output: str | None = field(
         default=None,
         metadata={"help": "output without suffix: .csv and .nc are written (default: predicted-<time> in the run)"},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiagnoseConfig:
+    """Diagnosis."""
+
+    bundle: str | None = field(
+        default=None, metadata={"help": "replay bundle of a bad step to open again, for diagnose: RUN/bundle-step<n>"}
     )
 
 
@@ -136,6 +146,7 @@ class Settings:
     guard: GuardConfig
     loss: LossConfig
     predict: PredictConfig
+    diagnose: DiagnoseConfig
     openltm: OpenLTMFlags
     model: Any
     given: Mapping[str, Any]
@@ -160,6 +171,7 @@ class Settings:
             guard=flags.build(GuardConfig, values),
             loss=flags.build(LossConfig, values),
             predict=flags.build(PredictConfig, values),
+            diagnose=flags.build(DiagnoseConfig, values),
             openltm=flags.build(OpenLTMFlags, values),
             model=flags.build(models.config_class(run.model), of_the_model),
             given=given,
@@ -205,7 +217,9 @@ def shown_groups(task_name: str, model: str) -> list[type]:
     if task_name == "predict":
         return [RunConfig, PredictConfig]
     training = [TrainerConfig, GuardConfig, LossConfig] if models.kind(model) == "network" else []
-    return [RunConfig, DataConfig, SplitConfig, CleaningConfig, ScalingConfig, models.config_class(model), *training]
+    alone = [DiagnoseConfig] if task_name == "diagnose" else []
+    data = [DataConfig, SplitConfig, CleaningConfig, ScalingConfig]
+    return [RunConfig, *alone, *data, models.config_class(model), *training]
 
 
 def all_groups() -> list[type]:
@@ -213,6 +227,7 @@ def all_groups() -> list[type]:
     common = [
         RunConfig,
         PredictConfig,
+        DiagnoseConfig,
         DataConfig,
         SplitConfig,
         CleaningConfig,

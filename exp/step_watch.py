@@ -24,7 +24,7 @@ LOSSES_REMEMBERED = 64
 LOSSES_NEEDED = 8
 STEPS_REMEMBERED = 2000
 # So many steps of an epoch can be taken again in seconds, to see what a lower rate would have done.
-FIRST_STEPS_KEPT = 16
+FIRST_STEPS_KEPT = 3
 LINES_PER_EPOCH = 3
 # No later step can heal these: the fault is in the model as it stands.
 PERMANENT = ("WEIGHT_NONFINITE",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -16,6 +17,11 @@ from tests import make_table
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ["--preset", "smoke", "--device", "cpu"]
+
+
+def left_behind(folder: Path) -> list[Path]:
+    """Return the files of a refused run, its diagnosis apart."""
+    return [path for path in (folder / "runs").rglob("*") if path.is_file() and path.stem != "diagnosis"]
 
 
 def attempt(folder: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
@@ -53,7 +59,7 @@ def test_wrong_flags_and_missing_files_end_with_their_code(
     make_table.write(tmp_path)
     found, said = attempt(tmp_path, capsys, *words)
     assert found == code and evidence in said and "next:" in said
-    assert not (tmp_path / "runs").exists()
+    assert not left_behind(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +79,10 @@ def test_a_damaged_table_ends_with_3_and_its_cause(
     make_table.write(tmp_path, content=damage(make_table.frame()))
     code, said = attempt(tmp_path, capsys)
     assert code == 3 and said.startswith(cause) and "table.csv" in said
-    assert not (tmp_path / "runs").exists()
+    assert not left_behind(tmp_path)
+    (report,) = (tmp_path / "runs").rglob("diagnosis.json")
+    verdict = json.loads(report.read_text())["verdict"]
+    assert verdict["code"] == cause and verdict["next"] and (report.parent / "diagnosis.html").is_file()
 
 
 def test_everything_that_is_missing_is_named_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,16 +87,21 @@ def environment(device: torch.device, data_file: Path, weights_file: Path | None
         "weights": str(weights_file) if weights_file else None,
         "weights_sha256": sha256(weights_file) if weights_file else None,
     }
-    if device.type == "cuda":
-        properties = torch.cuda.get_device_properties(device)
-        record |= {
-            "card": properties.name,
-            "card_memory_bytes": properties.total_memory,
-            "cuda": torch.version.cuda,
-            "cudnn": torch.backends.cudnn.version(),
-            "driver": _first_line(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]),
-        }
-    return record
+    return record | hardware(device)
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """Return card, memory in bytes, CUDA, cuDNN and driver of a GPU; nothing for the CPU."""
+    if device.type != "cuda":
+        return {}
+    properties = torch.cuda.get_device_properties(device)
+    return {
+        "card": properties.name,
+        "card_memory_bytes": properties.total_memory,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "driver": _first_line(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]),
+    }
 
 
 def _version(package: str) -> str | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 
-from exp.diagnosis import batch_data, last_update, slower
-from exp.diagnosis.replay import Replay, Suspect, own_copy, replay
+from exp.diagnosis import batch_data, last_update, record, slower
+from exp.diagnosis.replay import Replay, Suspect, replay
 from exp.precision import describe
 from utils.errors import NumericalError, UsageError
 from utils.findings import Finding
@@ -17,34 +17,58 @@ SUSPICIOUS_UPDATE = 0.1
 FLOAT16_LARGEST = 65504.0
 
 
-def examine(suspect: Suspect, seen: Replay) -> tuple[Finding, list[str]]:
+@dataclass(frozen=True)
+class Suspicion:
+    """Something without which the step gets further than with it.
+
+    Attributes:
+        finding: the cause.
+        without: the step without it.
+        after: what that step came to.
+    """
+
+    finding: Finding
+    without: Suspect
+    after: Replay
+
+
+def examine(suspect: Suspect, seen: Replay) -> tuple[list[Finding], list[str]]:
     """Find what the arithmetic of a step with finite weights and inputs broke on.
+
+    A suspicion is a cause when the step without it gets further: finite outputs where there were none, a finite loss,
+    finite gradients. What then still is not finite is looked at again.
 
     Args:
         suspect: the step; weights, inputs and labels are in order.
         seen: its replay, which is not finite.
 
     Returns:
-        The cause, and sentences about what it is not.
+        The causes, the one that acts first before the others, and sentences about what it is not.
     """
+    found: list[Finding] = []
     innocent: list[str] = []
-    if suspect.objective.precision is not None:
-        wide = replay(suspect.in_float32())
-        if wide.is_finite:
-            return _precision(suspect, seen, wide), innocent
-        innocent.append("the precision is innocent: float32 is not finite either")
-        suspect, seen = suspect.in_float32(), wide
-    else:
-        innocent.append("the precision is innocent: the step ran in float32")
-    for test in (_extreme_data, _learning_rate):
-        found = test(suspect)
-        if isinstance(found, Finding):
+    for suspicion_of in (_precision, _extreme_data, _learning_rate):
+        result = suspicion_of(suspect, seen)
+        if isinstance(result, Suspicion):
+            found.append(result.finding)
+            suspect, seen = result.without, result.after
+        elif result:
+            innocent.append(result)
+        if seen.is_finite:
             return found, innocent
-        innocent += [found] if found else []
-    return _place(suspect, seen), innocent
+        if suspect.objective.precision is not None:
+            # The simplest form that still fails: a second cause must not hide behind the precision.
+            suspect = suspect.in_float32()
+            seen = replay(suspect)
+    return [*found, _place(suspect, seen)], innocent
 
 
-def _precision(suspect: Suspect, seen: Replay, wide: Replay) -> Finding:
+def _precision(suspect: Suspect, seen: Replay) -> Suspicion | str:
+    if suspect.objective.precision is None:
+        return "the precision is innocent: the step ran in float32"
+    wide = replay(suspect.in_float32())
+    if wide.stage <= seen.stage:
+        return "not the precision alone: float32 is not finite either"
     name = describe(suspect.objective.precision)
     place = seen.first_place
     if place is not None:
@@ -55,57 +79,58 @@ def _precision(suspect: Suspect, seen: Replay, wide: Replay) -> Finding:
         where = f"gradient of {seen.first_gradient}, at {suspect.name}"
         reached = f"gradient norm in float32 {wide.norm:.4g}"
     limit = f"; {name} ends at {FLOAT16_LARGEST:g}" if name == "float16" else ""
-    return _finding(
+    finding = _finding(
         "PRECISION_OVERFLOW",
-        f"The step is not finite in {name} and finite in float32.",
+        f"The {seen.stage.words} is not finite in {name} and finite in float32.",
         where,
         f"{reached}{limit}; loss in float32 {wide.loss:.4g}",
         "--amp off, or --amp bf16 where the card has it",
     )
+    return Suspicion(finding, suspect.in_float32(), wide)
 
 
-def _extreme_data(suspect: Suspect) -> Finding | str:
+def _extreme_data(suspect: Suspect, seen: Replay) -> Suspicion | str:
     cells = batch_data.extreme_cells(suspect, EXTREME)
     if cells is None:
         return ""
     names = batch_data.listed(cells.names(suspect))
-    tame = replay(replace(batch_data.without_columns(suspect, cells), model=own_copy(suspect.model)))
-    if not tame.is_finite:
-        return f"not the extreme values of {names} alone: without them the step is not finite either"
+    tame = batch_data.without_columns(suspect, cells)
+    after = replay(tame)
+    if after.stage <= seen.stage:
+        return f"not the extreme values of {names}: without them the step gets no further"
     largest = float(suspect.windows.inputs(suspect.ids).abs().max())
-    return replace(
-        _finding(
-            "DATA_EXTREME",
-            "Values of this batch are so far from the training mean that the arithmetic overflows.",
-            batch_data.where(suspect, cells),
-            f"up to {largest:.4g} deviations in {names}; without these columns the same step is finite",
-            "look for a fill value such as 9.97e36 that was read as data, or --clip_quantiles 0.001 0.999",
-        ),
-        kind=NumericalError,
+    finding = _finding(
+        "DATA_EXTREME",
+        "Values of this batch are so far from the training mean that the arithmetic overflows.",
+        batch_data.where(suspect, cells),
+        f"up to {largest:.4g} deviations in {names}; without these columns the {seen.stage.words} is finite",
+        "look for a fill value such as 9.97e36 that was read as data, or --clip_quantiles 0.001 0.999",
     )
+    return Suspicion(finding, tame, after)
 
 
-def _learning_rate(suspect: Suspect) -> Finding | str:
+def _learning_rate(suspect: Suspect, seen: Replay) -> Suspicion | str:
     past = suspect.past()
     if past.before_update is None:
         return "the learning rate is innocent: no update was made before this step"
     ratio = last_update.update_ratio(suspect.model, past.before_update)
     if ratio < SUSPICIOUS_UPDATE:
         return f"the learning rate is innocent: the last update moved the weights by {100 * ratio:.2g} %"
-    proof = slower.proof(suspect, past)
-    if not proof:
+    proof = slower.prove(suspect, past, seen)
+    if proof is None:
         return (
-            f"not the learning rate alone: the last update was {ratio:.3g} times the weights, but the step is not "
-            "finite with a tenth of it either"
+            f"not the learning rate: the last update was {ratio:.3g} times the weights, but with a tenth of it the "
+            "step gets no further"
         )
-    return _finding(
+    finding = _finding(
         "LEARNING_RATE",
         "The updates threw the weights so far that this step overflows.",
         f"{suspect.name}; last good step: {suspect.last_good}",
         f"batch finite, weights finite; the last update was {ratio:.3g} times the weights it changed (usual: 0.001); "
-        f"{proof}",
+        f"{proof.sentence}",
         "a tenth of --learning_rate, and --warmup_epochs 1",
     )
+    return Suspicion(finding, proof.without, proof.after)
 
 
 def _place(suspect: Suspect, seen: Replay) -> Finding:
@@ -155,8 +180,8 @@ def _activation(suspect: Suspect, seen: Replay) -> Finding:
         "ACTIVATION_NONFINITE",
         "Finite weights and finite inputs give an activation that is not finite.",
         f"{place}, at {suspect.name}",
-        f"{figures.get('nan', 0)} NaN and {figures.get('infinite', 0)} infinite values; its input was "
-        f"{place.inputs.get('minimum')} to {place.inputs.get('maximum')}",
+        f"{figures.get('nan', 0)} NaN and {figures.get('infinite', 0)} infinite values; its input: "
+        f"{record.sentence(place.inputs) if place.inputs else 'none'}",
         "--guard_level full --detect_anomaly names the operation; if the inputs of that layer are large, a tenth of "
         "--learning_rate",
     )

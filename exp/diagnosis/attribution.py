@@ -38,8 +38,8 @@ def attribute(suspect: Suspect) -> Verdict:
     last = replay(cleaned) if causes and countable else original
     findings = [cause.finding for cause in causes]
     if not last.is_finite:
-        finding, sentences = arithmetic.examine(cleaned, last)
-        findings.append(finding)
+        further, sentences = arithmetic.examine(cleaned, last)
+        findings += further
         innocent += sentences
     elif causes:
         innocent.append(f"{', '.join(cause.removed for cause in causes)} the same step is finite")

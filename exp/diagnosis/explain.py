@@ -52,7 +52,8 @@ class Explainer:
             outcome.norm,
             _name(outcome.step),
         )
-        suspect = self.suspect(trainer, outcome)
+        sizes = {"step_hours": self.dimensions.step_hours, "n_classes": self.dimensions.n_classes}
+        suspect = suspect_of_step(trainer, outcome, self.variables, **sizes)
         verdict = attribute(suspect)
         self.diagnosis.bad_steps.append(verdict)
         self.diagnosis.verdict = verdict
@@ -72,28 +73,31 @@ class Explainer:
             logger.info("to look at this step again: python run.py --task_name diagnose --bundle %s", folder)
         return verdict
 
-    def suspect(self, trainer: Trainer, outcome: Outcome) -> Suspect:
-        """Return the step that came to this outcome, on a copy of the model as it was before."""
-        applied = trainer.guard.last_applied
-        model = getattr(trainer.model, "_orig_mod", trainer.model)
-        twin = own_copy(model, trainer.guard.statistics_before())
-        twin.train()
-        return Suspect(
-            model=twin,
-            objective=trainer.objective,
-            windows=trainer.train,
-            ids=outcome.step.ids,
-            variables=self.variables,
-            step_hours=self.dimensions.step_hours,
-            n_classes=self.dimensions.n_classes,
-            random_state=outcome.step.random_state,
-            loss_scale=outcome.loss_scale,
-            past=lambda: _past(trainer, model, outcome.step),
-            name=_name(outcome.step),
-            last_good=_name(applied) if applied else "",
-            seen_loss=outcome.loss,
-            seen_norm=outcome.norm,
-        )
+
+def suspect_of_step(
+    trainer: Trainer, outcome: Outcome, variables: tuple[str, ...], *, step_hours: int, n_classes: int
+) -> Suspect:
+    """Return the step that came to this outcome, on a copy of the model as it was before."""
+    applied = trainer.guard.last_applied
+    model = getattr(trainer.model, "_orig_mod", trainer.model)
+    twin = own_copy(model, trainer.guard.statistics_before())
+    twin.train()
+    return Suspect(
+        model=twin,
+        objective=trainer.objective,
+        windows=trainer.train,
+        ids=outcome.step.ids,
+        variables=variables,
+        step_hours=step_hours,
+        n_classes=n_classes,
+        random_state=outcome.step.random_state,
+        loss_scale=outcome.loss_scale,
+        past=lambda: _past(trainer, model, outcome.step),
+        name=_name(outcome.step),
+        last_good=_name(applied) if applied else "",
+        seen_loss=outcome.loss,
+        seen_norm=outcome.norm,
+    )
 
 
 def _past(trainer: Trainer, model: nn.Module, step: StepRecord) -> Past:
@@ -103,6 +107,7 @@ def _past(trainer: Trainer, model: nn.Module, step: StepRecord) -> Past:
         before_update=before,
         epoch_start=trainer.epoch_start,
         steps=tuple(first) if step in first else (),
+        windows=trainer.train,
         weight_decay=trainer.config.weight_decay,
         clip_grad_norm=trainer.guard.clip_grad_norm,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -34,7 +35,7 @@ def gradient_norms(model: nn.Module) -> dict[str, float]:
     return dict(sorted(norms.items(), key=lambda item: (item[1] == item[1], -item[1])))
 
 
-def sentence(figures: dict[str, Any]) -> str:
+def sentence(figures: Mapping[str, Any]) -> str:
     """Return the figures of `describe` as one short line."""
     if figures["minimum"] is None:
         return f"no finite value, {figures['nan']} NaN, {figures['infinite']} infinite"

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ class Past:
         before_update: weights before the last update, name -> tensor; None where there was no update.
         epoch_start: weights at the start of the epoch, name -> tensor; None where they were not kept.
         steps: the steps since then, this one last; empty where they are too many to be taken again.
+        windows: of those steps.
         weight_decay: of AdamW.
         clip_grad_norm: total norm that gradients are scaled down to, 0 never.
     """
@@ -35,6 +37,7 @@ class Past:
     before_update: Mapping[str, torch.Tensor] | None = None
     epoch_start: Mapping[str, torch.Tensor] | None = None
     steps: tuple[StepRecord, ...] = ()
+    windows: WindowSet | None = None
     weight_decay: float = 0.0
     clip_grad_norm: float = 0.0
 
@@ -101,6 +104,21 @@ class Place:
         return f"before {self.module}" if self.between else (self.module or "the model as a whole")
 
 
+class Stage(IntEnum):
+    """How far a step got before it was not finite."""
+
+    FORWARD_PASS = 0
+    LOSS = 1
+    BACKWARD_PASS = 2
+    NORM = 3
+    FINITE = 4
+
+    @property
+    def words(self) -> str:
+        """The stage in words."""
+        return self.name.lower().replace("_", " ")
+
+
 @dataclass
 class Replay:
     """What a step came to when it was taken again.
@@ -132,7 +150,18 @@ class Replay:
     @property
     def is_finite(self) -> bool:
         """True where the guard would have taken the step."""
-        return math.isfinite(self.loss) and self.norm_is_finite
+        return self.stage is Stage.FINITE
+
+    @property
+    def stage(self) -> Stage:
+        """Where the step first was not finite; what something later replaced by a number does not count."""
+        if not self.outputs_finite:
+            return Stage.FORWARD_PASS
+        if self.bad_term is not None or not math.isfinite(self.loss):
+            return Stage.LOSS
+        if self.first_gradient is not None:
+            return Stage.BACKWARD_PASS
+        return Stage.FINITE if self.norm_is_finite else Stage.NORM
 
 
 def replay(suspect: Suspect) -> Replay:
@@ -213,7 +242,7 @@ def _watched(model: nn.Module, result: Replay) -> Iterator[None]:
         handles.append(module.register_forward_hook(_after(name, result)))
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            handles.append(parameter.register_hook(_on_gradient(name, result)))
+            handles.append(parameter.register_post_accumulate_grad_hook(_on_gradient(name, result)))
     try:
         yield
     finally:
@@ -246,8 +275,9 @@ def _after(name: str, result: Replay) -> Callable[..., None]:
 
 
 def _on_gradient(name: str, result: Replay) -> Callable[[torch.Tensor], None]:
-    def hook(gradient: torch.Tensor) -> None:
-        if result.first_gradient is None and not bool(torch.isfinite(gradient).all()):
+    def hook(parameter: torch.Tensor) -> None:
+        gradient = parameter.grad
+        if result.first_gradient is None and gradient is not None and not bool(torch.isfinite(gradient).all()):
             result.first_gradient = name
 
     return hook

@@ -1,42 +1,67 @@
-"""Would a tenth of the learning rate have been finite? Tried in three ways, the nearest first."""
+"""Would smaller updates have been finite? Tried with a tenth of the last one, then from the start of the epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from exp.diagnosis import last_update
-from exp.diagnosis.replay import Past, Suspect, own_copy, replay
+from exp.diagnosis.replay import Past, Replay, Suspect, own_copy, replay
 from exp.guard import gradients
 
 TENTH = 0.1
+SMALLEST = 1e-30
 
 
-def proof(suspect: Suspect, past: Past) -> str:
-    """Return a sentence that shows the updates to be the cause, empty where none of the three ways shows it."""
-    if past.before_update is not None and _finite_at(suspect, past.before_update, TENTH):
-        return "with a tenth of that update the same batch is finite"
+@dataclass(frozen=True)
+class Proof:
+    """That the updates are to blame.
+
+    Attributes:
+        sentence: how it was shown.
+        without: the step with weights that were moved less.
+        after: what that step came to.
+    """
+
+    sentence: str
+    without: Suspect
+    after: Replay
+
+
+def prove(suspect: Suspect, past: Past, seen: Replay) -> Proof | None:
+    """Show that the step gets further with smaller updates; None where it does not.
+
+    Args:
+        suspect: the step.
+        past: weights before.
+        seen: what the step came to.
+    """
+    if past.before_update is not None:
+        less, after = _at(suspect, past.before_update, TENTH)
+        if after.stage > seen.stage:
+            return Proof(f"with a tenth of that update the {seen.stage.words} is finite", less, after)
     if past.epoch_start is None:
-        return ""
+        return None
+    fresh, after = _at(suspect, past.epoch_start, 0.0)
+    if after.stage <= seen.stage:
+        return None
+    growth = _norm(dict(suspect.model.named_parameters())) / max(_norm(past.epoch_start), SMALLEST)
+    sentence = f"since the start of the epoch the norm of the weights has grown {growth:.3g}-fold, and with the "
+    sentence += f"weights it began with the {seen.stage.words} is finite"
     if past.steps and _steps_again(suspect, past, past.epoch_start):
-        return f"taken again from the start of the epoch at a tenth of the rate, all {len(past.steps)} steps are finite"
-    if _finite_at(suspect, past.epoch_start, 0.0):
-        growth = _norm(dict(suspect.model.named_parameters())) / max(_norm(past.epoch_start), 1e-30)
-        return (
-            "with the weights of the epoch's start the same batch is finite; since then their norm has grown "
-            f"{growth:.3g}-fold"
-        )
-    return ""
+        sentence += f"; taken again from there at a tenth of the rate, all {len(past.steps)} steps are finite"
+    return Proof(sentence, fresh, after)
 
 
-def _finite_at(suspect: Suspect, weights: Mapping[str, torch.Tensor], share: float) -> bool:
-    """Say whether the step is finite with a share of the way from these weights to the present ones."""
+def _at(suspect: Suspect, weights: Mapping[str, torch.Tensor], share: float) -> tuple[Suspect, Replay]:
+    """Return the step with a share of the way from these weights to the present ones, and what it comes to."""
     twin = own_copy(suspect.model)
     last_update.move_to_share(twin, weights, share)
-    return replay(replace(suspect, model=twin)).is_finite
+    moved = replace(suspect, model=twin)
+    return moved, replay(moved)
 
 
 def _steps_again(suspect: Suspect, past: Past, start: Mapping[str, torch.Tensor]) -> bool:
@@ -45,8 +70,9 @@ def _steps_again(suspect: Suspect, past: Past, start: Mapping[str, torch.Tensor]
     last_update.move_to_share(twin, start, 0.0)
     parameters = [parameter for parameter in twin.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=past.weight_decay)
+    windows = past.windows or suspect.windows
     for step in past.steps:
-        again = replay(replace(suspect, model=twin, ids=step.ids, random_state=step.random_state))
+        again = replay(replace(suspect, model=twin, windows=windows, ids=step.ids, random_state=step.random_state))
         if not again.is_finite:
             return False
         if past.clip_grad_norm:

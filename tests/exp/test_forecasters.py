@@ -11,8 +11,9 @@ import torch
 
 from data_provider.windows import WindowSet
 from exp import command_line, forecasters
+from exp.diagnosis.preflight import dimensions_of
 from exp.forecasters import NetworkForecaster, base_rate_entropy
-from exp.rain_classification import _dimensions, _load
+from exp.rain_classification import _load
 from tests import make_table
 
 
@@ -36,7 +37,7 @@ def test_after_training_the_model_holds_the_weights_of_its_best_epoch(tmp_path: 
     words = ["--preset", "smoke", "--root_path", str(tmp_path), "--data_path", "table.csv", "--train_epochs", "3"]
     settings = command_line.read([*words, "--learning_rate", "0.01"])
     splits = _load(settings, torch.device("cpu"))
-    dimensions = _dimensions(splits)
+    dimensions = dimensions_of(splits)
     model = forecasters.build(settings, dimensions, torch.device("cpu"))
     assert isinstance(model, NetworkForecaster)
     forecaster = WorseEveryEpoch(model.model, settings, dimensions)

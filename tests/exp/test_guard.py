@@ -37,6 +37,7 @@ class Bench:
             clip_grad_norm=clip_grad_norm,
             scaler=self.scaler,
             on_outcome=self.outcomes.append,
+            reads_late=True,
         )
         self.number = 0
 

@@ -1,0 +1,11 @@
+#!/usr/bin/env python
+"""Where does the NaN come from? The notes' name for `python run.py --task_name diagnose`; takes the same flags."""
+
+from __future__ import annotations
+
+import sys
+
+import run
+
+if __name__ == "__main__":
+    sys.exit(run.main(["--task_name", "diagnose", *sys.argv[1:]]))

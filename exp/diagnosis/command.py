@@ -1,0 +1,101 @@
+"""`--task_name diagnose`: the checks alone, or a replay bundle opened again; answers on the screen and as a page."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from pathlib import Path
+
+from exp.diagnosis import bundle, preflight
+from exp.diagnosis.attribution import attribute
+from exp.diagnosis.report import Diagnosis
+from exp.settings import Settings
+from utils.findings import require_no_error
+from utils.reproducibility import choose_device
+
+logger = logging.getLogger(__name__)
+NORMS_SHOWN = 8
+
+
+def diagnose(settings: Settings) -> Path:
+    """Run the checks that a training would, and one more pass without the checkpoint; train nothing.
+
+    Returns:
+        The readable page.
+
+    Raises:
+        ForeseenError: what was found to be wrong, after the report is written.
+    """
+    device = choose_device(settings.run.device, settings.run.gpu)
+    if settings.diagnose.bundle:
+        return _open_bundle(Path(settings.diagnose.bundle), settings)
+    diagnosis = preflight.examine(settings, device, thorough=True).diagnosis
+    tell(diagnosis)
+    page = diagnosis.write(new_folder(settings))
+    logger.info("page         %s", page)
+    require_no_error(diagnosis.findings)
+    return page
+
+
+def new_folder(settings: Settings) -> Path:
+    """Return a folder for a diagnosis that belongs to no run."""
+    return Path(settings.run.checkpoints) / settings.run.model_id / f"diagnosis-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def tell(diagnosis: Diagnosis) -> None:
+    """Say everything on the screen: questions and answers, findings, ranges, gradients, the verdict."""
+    logger.info("Diagnosis of %s", ", ".join(f"{name} {value}" for name, value in diagnosis.subject.items()))
+    for number, check in enumerate(diagnosis.checks, start=1):
+        answer = check.answer.upper() if check.answer == "guilty" else check.answer
+        logger.info("  %d %-36s %-12s %s", number, check.name, answer, check.sentence)
+    for finding in diagnosis.findings:
+        if finding.severity != "error":
+            logger.info("%s (%s)", finding, finding.severity)
+    _tell_ranges(diagnosis)
+    norms = diagnosis.batch.get("gradient_norms", {})
+    if norms:
+        logger.info("gradient norms, largest first:")
+        for name, norm in list(norms.items())[:NORMS_SHOWN]:
+            logger.info("  %-60s %.4g", name, norm)
+    if diagnosis.verdict is None:
+        logger.info("Nothing is wrong: data, weights, one forward and one backward pass are finite.")
+    else:
+        logger.info("\nverdict\n%s\n", diagnosis.verdict)
+
+
+def _tell_ranges(diagnosis: Diagnosis) -> None:
+    if not diagnosis.ranges:
+        return
+    logger.info(
+        "%-24s %12s %12s %9s %12s %12s", "variable", "minimum", "maximum", "missing", "scaled min", "scaled max"
+    )
+    for row in diagnosis.ranges:
+        logger.info(
+            "%-24s %12s %12s %9s %12s %12s",
+            row["variable"],
+            *(_short(row.get(name)) for name in ("minimum", "maximum", "missing", "scaled_minimum", "scaled_maximum")),
+        )
+
+
+def _open_bundle(folder: Path, settings: Settings) -> Path:
+    """Take the step of a bundle again and explain it."""
+    suspect, description = bundle.load(folder, choose_device(settings.run.device, settings.run.gpu))
+    stored = description["verdict"]
+    logger.info("%s, made with %s", description["step"], description["made_with"])
+    logger.info("then: %s: %s", stored.get("code"), stored.get("what"))
+    verdict = attribute(suspect)
+    logger.info("now:  %s", verdict)
+    diagnosis = Diagnosis(
+        subject={"bundle": str(folder), "step": description["step"], "verdict then": stored.get("code")},
+        verdict=verdict,
+        findings=[verdict.finding, *verdict.also],
+        batch=verdict.record,
+    )
+    page = diagnosis.write(folder)
+    logger.info("page         %s", page)
+    require_no_error([verdict.finding])
+    return page
+
+
+def _short(value: float | int | None) -> str:
+    return "" if value is None else f"{value:.5g}"

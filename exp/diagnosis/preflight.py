@@ -1,0 +1,208 @@
+"""Before the first step, every run: configuration, data, checkpoint, one forward and one backward pass."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import models
+from data_provider.factory import Splits
+from data_provider.windows import WindowSet
+from exp import forecasters, pretrained
+from exp.diagnosis import checkpoint_check, data_check, model_check
+from exp.diagnosis.attribution import attribute
+from exp.diagnosis.data_check import DataReport
+from exp.diagnosis.report import Check, Diagnosis
+from exp.diagnosis.verdict import Verdict
+from exp.forecasters import NetworkForecaster
+from exp.settings import Dimensions, Settings, context_length
+from utils.errors import ForeseenError
+from utils.findings import Finding
+from utils.reproducibility import seed_everything
+
+logger = logging.getLogger(__name__)
+WINDOWS_EXAMINED = 2
+# Where there are no data, a model is looked at with the sizes of a table that prepare makes of ERA5.
+USUAL_VARIABLES, USUAL_REGIONS, USUAL_MARKS = 27, 5, 4
+
+
+@dataclass
+class Preflight:
+    """A diagnosis, and the windows it has loaded on the way.
+
+    Attributes:
+        diagnosis: what was found.
+        splits: for the training that follows; None where the data cannot be used.
+    """
+
+    diagnosis: Diagnosis
+    splits: Splits | None
+
+
+def examine(settings: Settings, device: torch.device, *, thorough: bool = False) -> Preflight:
+    """Look at everything before the first step; raise nothing that can be told as a finding.
+
+    Args:
+        settings: flags of the training.
+        device: where it will run.
+        thorough: also look at the model without its checkpoint, and go on where data are missing.
+
+    Raises:
+        UsageError: the flags do not make a model.
+    """
+    length = context_length(settings)
+    diagnosis = Diagnosis(subject=_subject(settings, device))
+    diagnosis.findings += _configuration(settings, length)
+    diagnosis.checks.append(Check("configuration", "innocent", f"model {settings.run.model}, context {length} rows"))
+    data = data_check.examine(settings, length, device)
+    diagnosis.findings += data.findings
+    diagnosis.ranges, diagnosis.missing = data.ranges, data.missing
+    state = _checkpoint(settings, diagnosis)
+    if models.kind(settings.run.model) == "network" and (thorough or data.splits is not None):
+        _model(settings, device, length, data, state, diagnosis, thorough=thorough)
+    diagnosis.checks.append(data.check)
+    _conclude(diagnosis)
+    return Preflight(diagnosis, None if data.has_error else data.splits)
+
+
+def dimensions_of(splits: Splits) -> Dimensions:
+    """Return the sizes that only the data know."""
+    return Dimensions(
+        n_classes=splits.table.n_classes,
+        n_variables=len(splits.preprocessing.variables),
+        context_length=splits.train.context_length,
+        n_marks=splits.train.marks.shape[1],
+        n_regions=len(splits.table.regions),
+        step_hours=splits.table.step_hours,
+        pressure_index=splits.pressure_index,
+    )
+
+
+def _subject(settings: Settings, device: torch.device) -> dict[str, Any]:
+    return {
+        "table": str(settings.data.path),
+        "model": settings.run.model,
+        "device": str(device),
+        "precision": settings.trainer.amp,
+        "checkpoint": settings.run.pretrain_model_path if settings.run.adaptation else "none, from scratch",
+    }
+
+
+def _configuration(settings: Settings, length: int) -> list[Finding]:
+    dropped = settings.data.seq_len - length
+    if not dropped:
+        return []
+    return [
+        Finding(
+            code="CONTEXT_TRIMMED",
+            severity="handled",
+            what=f"The newest {length} rows of each window are used and the oldest {dropped} dropped, so that the "
+            "context is whole tokens.",
+            where="--seq_len, --input_token_len",
+            evidence=f"seq_len {settings.data.seq_len} is no multiple of {settings.model.input_token_len}",
+            next_command=f"--seq_len {length} says the same",
+            figures={"used": length, "dropped": dropped},
+        )
+    ]
+
+
+def _checkpoint(settings: Settings, diagnosis: Diagnosis) -> dict[str, Any] | None:
+    if not settings.run.adaptation:
+        diagnosis.checks.append(Check("checkpoint", "innocent", "none is loaded: the weights start from scratch"))
+        return None
+    state, check, findings = checkpoint_check.examine(Path(settings.run.pretrain_model_path))
+    diagnosis.checks.append(check)
+    diagnosis.findings += findings
+    return state
+
+
+def _model(
+    settings: Settings,
+    device: torch.device,
+    length: int,
+    data: DataReport,
+    state: dict[str, Any] | None,
+    diagnosis: Diagnosis,
+    *,
+    thorough: bool,
+) -> None:
+    """Take the passes: without the checkpoint where asked, with it, and on windows with missing values."""
+    dimensions, windows, variables = _material(length, data, device)
+    seed_everything(settings.run.seed)
+    forecaster = forecasters.build(settings, dimensions, device)
+    assert isinstance(forecaster, NetworkForecaster)
+    ids = model_check.first_and_last(windows)
+    suspect = model_check.suspect_of(forecaster, windows, ids, variables, "two windows before the first step")
+    if state is not None and thorough:
+        _, checks, findings, _ = model_check.examine(suspect)
+        diagnosis.checks.append(replace(checks[0], name="forward pass without the checkpoint"))
+        diagnosis.findings += findings
+    if state is not None and not _load(forecaster, state, settings, diagnosis):
+        return
+    seen, checks, findings, verdict = model_check.examine(suspect)
+    name = "forward pass with the checkpoint" if state is not None else "forward pass without a checkpoint"
+    diagnosis.checks += [replace(checks[0], name=name), *checks[1:]]
+    diagnosis.findings += findings
+    diagnosis.batch = seen.figures if seen else {}
+    if seen is not None and verdict is None and data.cut is not None and data.has_error and data.cut.missing.any():
+        verdict = _what_missing_values_do(forecaster, data, variables, device)
+    diagnosis.verdict = verdict
+
+
+def _material(length: int, data: DataReport, device: torch.device) -> tuple[Dimensions, WindowSet, tuple[str, ...]]:
+    """Return sizes, windows and variables: those of the data, or random numbers where there are none."""
+    if data.splits is not None:
+        splits = data.splits
+        return dimensions_of(splits), splits.train, splits.preprocessing.variables
+    dimensions = Dimensions(
+        n_classes=2,
+        n_variables=USUAL_VARIABLES,
+        context_length=length,
+        n_marks=USUAL_MARKS + USUAL_REGIONS,
+        n_regions=USUAL_REGIONS,
+        step_hours=1,
+        pressure_index=None,
+    )
+    logger.info("No usable data: the model is looked at with random numbers in %d variables.", USUAL_VARIABLES)
+    names = tuple(f"variable {number}" for number in range(USUAL_VARIABLES))
+    return dimensions, model_check.random_windows(dimensions, device), names
+
+
+def _load(forecaster: NetworkForecaster, state: dict[str, Any], settings: Settings, diagnosis: Diagnosis) -> bool:
+    """Load the checkpoint; say whether it fits."""
+    try:
+        sentence = pretrained.load(forecaster, settings, state)
+    except ForeseenError as error:
+        diagnosis.findings.append(Finding.from_error(error))
+        diagnosis.checks.append(Check("checkpoint fits the model", "guilty", f"{error.code}: {error.what}"))
+        return False
+    diagnosis.checks.append(Check("checkpoint fits the model", "innocent", sentence))
+    return True
+
+
+def _what_missing_values_do(
+    forecaster: NetworkForecaster, data: DataReport, variables: tuple[str, ...], device: torch.device
+) -> Verdict:
+    """Return the verdict on windows with missing values; the table's own finding, which counts them all, leads it."""
+    assert data.cut is not None
+    windows = data_check.touched_windows(data.cut, device, WINDOWS_EXAMINED)
+    ids = torch.arange(len(windows), device=device)
+    verdict = attribute(
+        model_check.suspect_of(forecaster, windows, ids, variables, "a batch of windows with missing values")
+    )
+    of_table = next(
+        (finding for finding in data.findings if finding.code == verdict.code and finding.severity == "error"), None
+    )
+    return replace(verdict, finding=of_table or verdict.finding)
+
+
+def _conclude(diagnosis: Diagnosis) -> None:
+    """Let the first error be the verdict where no experiment gave one."""
+    if diagnosis.verdict is None and diagnosis.errors:
+        first, *rest = diagnosis.errors
+        innocent = [f"{check.name}: {check.sentence}" for check in diagnosis.checks if check.answer == "innocent"]
+        diagnosis.verdict = Verdict(finding=first, also=tuple(rest), rules_out=tuple(innocent))
