@@ -145,7 +145,8 @@ class ReaderProcess(Generic[Subject]):
                 process_group=0,
                 env=environment,
             )
-        self.connection.send((self.subject, logging.getLogger().getEffectiveLevel()))
+        with suppress(ConnectionError):  # dead already: the first call finds it and says so
+            self.connection.send((self.subject, logging.getLogger().getEffectiveLevel()))
 
     def _stop(self, *, patience: float = 0.0) -> int:
         """End the child and return its exit code, which is its own when it ends within `patience` seconds."""
