@@ -165,7 +165,7 @@ def windows_of(table: RainTable, context_length: int, stride_hours: int) -> Wind
 def _lost_to_bad_rows(table: RainTable, usable: RainTable, context_length: int, stride_hours: int) -> dict[str, int]:
     """Count the windows that gaps and bad rows cost; each window under its first cause."""
     record = inside_record(table.present)
-    causes = {"time_gap": record & ~table.present, **row_checks.bad_rows(table)}
+    causes = {"time_gap": ~table.present, **row_checks.bad_rows(table)}
     if np.array_equal(record, usable.present):
         return dict.fromkeys(causes, 0)
     index = index_of(table, context_length, stride_hours, present=record)

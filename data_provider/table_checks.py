@@ -45,7 +45,7 @@ def inspect_table(
 def _windows_lost_to_gaps(table: RainTable, context_length: int, stride_hours: int) -> tuple[int, int]:
     record = inside_record(table.present)
     index = index_of(table, context_length, stride_hours, present=record)
-    return int(touching(record & ~table.present, index, context_length).sum()), len(index)
+    return int(touching(~table.present, index, context_length).sum()), len(index)
 
 
 def _blanks(table: RainTable, statistics: ColumnStatistics) -> list[Finding]:

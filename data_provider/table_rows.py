@@ -157,7 +157,7 @@ def _unsorted(rows: Rows) -> tuple[int, tuple[int, np.datetime64, int] | None]:
 
 
 def _repeated(rows: Rows, cell: np.ndarray, n_cells: int, features: tuple[str, ...]) -> tuple[np.ndarray, RepeatedRows]:
-    """Return the first row of each cell, in the order of the file, and the rows that repeat one."""
+    """Return the first row of each cell, and the rows that repeat one."""
     if np.bincount(cell, minlength=n_cells).max() <= 1:
         return np.arange(len(cell)), RepeatedRows()
     _, first, of_cell = np.unique(cell, return_index=True, return_inverse=True)
@@ -179,7 +179,7 @@ def _repeated(rows: Rows, cell: np.ndarray, n_cells: int, features: tuple[str, .
         contradicts=contradicts,
         first_difference=difference,
     )
-    return np.sort(first), noted
+    return first, noted
 
 
 def _unlike(rows: Rows, first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -74,7 +74,7 @@ def inspect_missing(cut: CutTable, clean: CleaningConfig, batch_size: int | None
             else f"{figures['missing_values']} missing values are taken care of; {figures['windows_touched']} windows "
             "are left out for them.",
             where=f"{cut.table.source}, {listed(list(columns))}, first in region {region} at {place}",
-            evidence=_evidence(figures),
+            evidence=_evidence(figures, refused=refused),
             next_command="--fill forward_then_zero (training mean), --fill drop (leave these windows out), or mend the "
             "source and prepare again"
             if refused
@@ -84,14 +84,14 @@ def inspect_missing(cut: CutTable, clean: CleaningConfig, batch_size: int | None
     ]
 
 
-def _evidence(figures: dict[str, Any]) -> str:
+def _evidence(figures: dict[str, Any], *, refused: bool) -> str:
     said = [
         f"{figures['missing_values']} missing values in {figures['rows']} rows ("
         + listed([f"{name} {where['rows']}, to {where['last']}" for name, where in figures["regions"].items()], shown=3)
         + ")",
         f"{figures['windows_touched']} of {figures['windows']} windows touched",
     ]
-    if figures["share_of_batches"] is not None:
+    if refused and figures["share_of_batches"] is not None:
         said.append(
             f"{100 * figures['share_of_training_windows']:.1f} % of those for training, so "
             f"{100 * figures['share_of_batches']:.1f} % of batches of {figures['batch_size']}"

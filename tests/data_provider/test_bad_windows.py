@@ -86,6 +86,7 @@ def test_bad_windows_are_refused_or_left_out_and_counted(
     assert {name for name, count in splits.left_out.items() if count} == {
         cause, "without_label", "across_a_split_boundary",
     }  # fmt: skip
+    assert splits.left_out["without_label"] == whole.left_out["without_label"]
     assert len(whole.train) - len(splits.train) == lost and len(whole.test) == len(splits.test)
     assert [finding.severity for finding in splits.findings if finding.code == code][-1] == "handled"
     for part in splits.sets:
@@ -101,7 +102,29 @@ def test_no_window_that_is_kept_holds_a_bad_row(tmp_path: Path, damage: Any, cod
     for part in splits.sets:
         row, of_costa = part.index.end, part.index.region == 0
         assert not (of_costa & (row >= bad[0]) & (row < bad[-1] + CONTEXT)).any()
-    assert not splits.table.present[0, bad].any() and np.isnan(splits.table.values[0, bad]).all()
+    assert (
+        splits.table.present[1].all()
+        and not splits.table.present[0, bad].any()
+        and np.isnan(splits.table.values[0, bad]).all()
+    )
+    assert (splits.table.label[0, bad] == -1).all() and splits.table.label[0, 399] >= 0
+
+
+def test_a_contradiction_in_one_region_costs_no_window_of_another(tmp_path: Path) -> None:
+    """The same hour of the other regions is sound."""
+    content = make_table.frame()
+    splits = load(tmp_path, pd.concat([content, content.loc[[1900]].assign(tp=0.1)]), drop_bad_windows=True)
+    assert splits.table.present[0].all() and np.flatnonzero(~splits.table.present[1]).tolist() == [400]
+
+
+def test_a_window_with_two_faults_is_counted_once(tmp_path: Path) -> None:
+    """The counts must add up to what is missing from the splits."""
+    content = make_table.frame()
+    content.loc[[405, 425], "sp"] = np.inf
+    splits = load(tmp_path, content.drop(index=range(410, 415)), drop_bad_windows=True)
+    assert splits.left_out["time_gap"] == 5 + 47
+    # Rows 405 to 409 end windows with the first infinite value alone, rows 462 to 472 with the second alone.
+    assert splits.left_out["infinite_values"] == 5 + 11
 
 
 def test_statistics_do_not_see_what_was_left_out(tmp_path: Path) -> None:

@@ -74,7 +74,9 @@ def test_the_case_is_named_with_its_columns_rows_times_regions_and_shares(tmp_pa
     assert of_training > share and figures["share_of_batches"] == pytest.approx(1 - (1 - of_training) ** 16)
     stacked = figures["stacked"]
     assert (stacked["rows"], stacked["windows"]) == (7664, 6224) and round(100 * stacked["share"], 1) == 64.1
-    assert "64.1 % of its 6224 windows" in finding.evidence and "tp_lag_1d, tp_lag_2d, tp_lag_3d" in finding.where
+    batches = f"{100 * figures['share_of_batches']:.1f} % of batches of 16"
+    assert "64.1 % of its 6224 windows" in finding.evidence and batches in finding.evidence
+    assert "tp_lag_1d, tp_lag_2d, tp_lag_3d" in finding.where
     assert "costa_norte at 2019-01-01T00:00:00 (line 2)" in finding.where
 
 
@@ -91,6 +93,16 @@ def test_rows_in_another_order_are_stacked_as_they_stand_in_the_file(tmp_path: P
     content = the_case().sort_values(["timestamp", "region"], kind="stable")
     (finding,) = found(tmp_path, content, context=1440, fill="none")
     assert finding.figures["stacked"]["windows_touched"] == 30
+
+
+def test_a_column_without_any_value_is_not_blamed(tmp_path: Path) -> None:
+    """It is dropped before training; counted as blank rows it would hide the columns that are at fault."""
+    content = the_case().assign(cape=np.nan)
+    finding, constant = found(tmp_path, content, context=1440, fill="none")
+    assert "cape" not in finding.figures["columns"] and round(100 * finding.figures["stacked"]["share"], 1) == 64.1
+    assert constant.figures["features"] == {
+        "cape": {"train_value": None, "kept": False, "changes_later": False, "max_z": None}
+    }
 
 
 @pytest.mark.parametrize("flags", [{"fill": "drop"}, {"drop_bad_windows": True}, {"fill": "forward_then_zero"}])
@@ -233,7 +245,7 @@ def test_a_window_that_straddles_two_regions_is_named(tmp_path: Path) -> None:
     number = int(np.flatnonzero(parts.index.region == 1)[0])
     end[number] = 1500 + 20
     (finding,) = verify_windows(replace(parts, index=replace(parts.index, end=end)))
-    assert finding.figures["windows"] == 1 and finding.figures["region"] == "sierra"
+    assert finding.what == "1 windows hold rows of two regions." and finding.figures["region"] == "sierra"
     assert finding.figures["end_row"] == 1520 and finding.figures["init_time"] == "2019-01-02T23:00:00"
 
 

@@ -83,7 +83,10 @@ def test_more_classes_need_their_thresholds_in_the_description(tmp_path: Path) -
     """Class 2 of a table of three classes is right once the .json says so."""
     content = make_table.frame()
     content.loc[10:20, "rain_24h"] = 2.0
-    assert found(tmp_path, content)["LABEL_RANGE"].figures["rows"] == 11
+    content.loc[21, "rain_24h"] = -1.0
+    finding = found(tmp_path, content)["LABEL_RANGE"]
+    assert finding.figures["rows"] == 12 and "value -1 in 1 rows, 2 in 11 rows" in finding.evidence
+    content.loc[21, "rain_24h"] = 2.0
     (tmp_path / "table.json").write_text(json.dumps({"label_name": "rain_24h", "threshold_mm": [0.1, 3.0]}))
     assert found(tmp_path, content) == {}
 
@@ -101,6 +104,12 @@ def test_absent_rows_are_named_and_their_windows_counted(tmp_path: Path) -> None
     assert (finding.figures["windows_lost"], finding.figures["windows"]) == (12 + 12 + 8, 2 * 242)
     assert "--drop_bad_windows" in finding.next_command
     assert found(tmp_path, content.drop(index=gaps), drop_bad_windows=True)["TIME_GAP"].severity == "handled"
+
+
+def test_a_gap_in_a_table_of_one_region_names_the_region(tmp_path: Path) -> None:
+    """Calling one region "all regions" would send the user looking for others."""
+    content = make_table.frame(regions=("costa",)).drop(index=[40])
+    assert "2019-01-02T16:00:00 in region costa" in found(tmp_path, content)["TIME_GAP"].where
 
 
 def test_a_region_that_begins_later_has_no_gap(tmp_path: Path) -> None:
@@ -128,6 +137,10 @@ def test_equal_rows_are_merged_and_said(tmp_path: Path) -> None:
     finding = by_code["TIME_DUPLICATE"]
     assert finding.severity == "handled" and finding.figures["rows"] == 5
     assert "region costa at 2019-01-01T05:00:00 (line 3002)" in finding.where and "(line 7)" in finding.evidence
+    in_place = content.iloc[[*range(10), 9, *range(10, 3000)]]
+    assert [finding.code for finding in inspect_table(lenient(tmp_path, in_place), CleaningConfig())] == [
+        "TIME_DUPLICATE", "DATA_NAN"
+    ]  # fmt: skip
     straight, merged = lenient(tmp_path, content), lenient(tmp_path, twice)
     assert np.array_equal(straight.values, merged.values, equal_nan=True)
     assert np.array_equal(straight.label, merged.label)
@@ -153,9 +166,9 @@ def test_rows_that_contradict_each_other_are_refused(tmp_path: Path, column: str
 def test_unsorted_rows_are_sorted_and_counted(tmp_path: Path) -> None:
     """A table sorted by date as text is in disorder within each region."""
     content = make_table.frame()
-    order = [*range(100), 101, 100, *range(102, 3000)]
+    order = [*range(100), 101, 100, *range(102, 2000), 2001, 2000, *range(2002, 3000)]
     finding = found(tmp_path, content.iloc[order])["TIME_UNSORTED"]
-    assert finding.severity == "handled" and finding.figures["rows"] == 1
+    assert finding.severity == "handled" and finding.figures["rows"] == 2
     assert "region costa at 2019-01-05T04:00:00 (line 103)" in finding.where
     assert found(tmp_path, content.sort_values(["timestamp", "region"])) == {}
 
@@ -165,7 +178,8 @@ def test_raw_blanks_are_counted_by_column_and_region(tmp_path: Path) -> None:
     content = make_table.frame()
     content.loc[[4, 5, 6, 1800], "t2m"] = np.nan
     content.loc[5, "sp"] = np.nan
-    finding = found(tmp_path, content)["DATA_NAN"]
+    # An hour that is absent is a gap, not a blank.
+    finding = found(tmp_path, content.drop(index=[2900]))["DATA_NAN"]
     assert finding.severity == "information"
     assert finding.figures["columns"] == {"t2m": 4, "sp": 1} and finding.figures["rows"] == 4
     assert finding.figures["regions"]["costa"] == {

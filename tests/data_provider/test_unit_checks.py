@@ -125,6 +125,15 @@ def test_scaled_columns_are_told_to_be_scaled_and_not_to_be_celsius(tmp_path: Pa
         assert "Celsius" not in str(finding) and finding.figures["likely_unit"] == "scaled"
 
 
+@pytest.mark.parametrize(("mean", "deviation"), [(-10.0, 1.0), (0.0, 6.0)])
+def test_celsius_of_a_cold_place_is_not_taken_for_scaled(tmp_path: Path, mean: float, deviation: float) -> None:
+    """A quiet winter at -10 degrees varies by one, and a continental year has a mean near 0."""
+    content = make_table.frame()
+    content["t2m"] = mean + deviation * np.random.default_rng(0).normal(size=len(content))
+    (finding,) = units(tmp_path, content)
+    assert finding.severity == "error" and finding.figures["likely_unit"] == "degrees Celsius"
+
+
 def test_a_constant_column_is_left_to_the_check_of_constants(tmp_path: Path) -> None:
     """A column of ones has no unit; telling the user to convert it would mislead."""
     assert units(tmp_path, make_table.frame().assign(t2m=1.0)) == []
