@@ -183,6 +183,32 @@ def test_one_class_in_a_split_is_named_with_counts_and_threshold(tmp_path: Path)
     assert f"class counts {counts}, threshold 0.1 mm" in finding.evidence and "in metres" in finding.evidence
 
 
+@pytest.mark.parametrize(
+    ("amount_mm", "likely"),
+    [
+        (lambda mm: mm, "the labels were not made from these amounts"),
+        (lambda mm: mm + 5, "never below the threshold"),
+        (lambda mm: mm * np.nan, "no rain amounts to compare"),
+    ],
+)
+def test_the_likely_cause_of_one_class_is_read_from_the_amounts(tmp_path: Path, amount_mm: Any, likely: str) -> None:
+    """A threshold of 0.0001 meant as metres, and labels of another table, need different cures."""
+    content = make_table.frame()
+    content["rain_24h"] = content["rain_24h"].where(content["rain_24h"].isna(), 1.0)
+    content["precipitation"] = amount_mm(content["precipitation"])
+    findings = found(tmp_path, content)
+    assert [finding.figures["split"] for finding in findings] == ["train", "validation", "test"]
+    assert all(finding.code == "ONE_CLASS" and likely in finding.evidence for finding in findings)
+
+
+def test_refused_blanks_are_the_only_complaint_about_windows(tmp_path: Path) -> None:
+    """With every window touched, "the split is empty" would be a second name for the same fault."""
+    content = make_table.frame()
+    content["t2m"] = content["t2m"].where(np.arange(len(content)) % 60 > 30)
+    (finding,) = found(tmp_path, content)
+    assert finding.code == "DATA_NAN" and finding.figures["share_of_windows"] > 0.9
+
+
 def test_a_split_without_windows_is_called_empty(tmp_path: Path) -> None:
     """One class and no window at all need different cures."""
     content = make_table.frame()
@@ -238,14 +264,18 @@ def test_windows_moved_by_a_row_are_caught(tmp_path: Path, by: int, said: str) -
     assert any(said in finding.what for finding in findings) and findings[0].severity == "error"
 
 
-def test_a_window_that_straddles_two_regions_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("region", [0, 1])
+def test_a_window_that_straddles_two_regions_is_named(tmp_path: Path, region: int) -> None:
     """In the case 16-64 % of the windows did; a single one is enough to be found."""
     parts = cut(tmp_path)
     end = parts.index.end.copy()
-    number = int(np.flatnonzero(parts.index.region == 1)[0])
+    number = int(np.flatnonzero(parts.index.region == region)[0])
     end[number] = 1500 + 20
     (finding,) = verify_windows(replace(parts, index=replace(parts.index, end=end)))
-    assert finding.what == "1 windows hold rows of two regions." and finding.figures["region"] == "sierra"
+    assert (
+        finding.what == "1 windows hold rows of two regions."
+        and finding.figures["region"] == ("costa", "sierra")[region]
+    )
     assert finding.figures["end_row"] == 1520 and finding.figures["init_time"] == "2019-01-02T23:00:00"
 
 
