@@ -147,6 +147,13 @@ def test_coarse_tables_may_hold_the_rain_of_their_step(tmp_path: Path) -> None:
     assert units(tmp_path, content) == []
 
 
+def test_a_few_wet_days_are_not_judged_by_their_mean(tmp_path: Path) -> None:
+    """A table of one hurricane has a mean that no year has."""
+    content = make_table.frame(n_times=200)
+    content[["tp", "precipitation"]] *= 0.008 / content["tp"].mean()
+    assert units(tmp_path, content) == []
+
+
 def test_real_era5_gives_no_error_and_no_warning(tmp_path: Path, shared: Path) -> None:
     """Six years of hourly ERA5 around Yerevan: heat, frost, cloudbursts and all."""
     words = ["--input_dir", str(shared / "data" / "era5-yerevan"), "--output", str(tmp_path / "yerevan.nc")]
