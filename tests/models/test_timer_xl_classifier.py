@@ -197,3 +197,54 @@ def test_every_parameter_gets_a_gradient():
     model(window()).square().sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
+
+
+def test_clamps_are_off_unless_asked_for_and_then_change_no_bit():
+    """A clamp nobody asked for would cut heavy rain off in silence."""
+    torch.manual_seed(0)
+    plain: Any = Model(tiny_configs(head_init_std=0.5)).eval()
+    assert plain.config.clamp_inputs is None and plain.config.clamp_logits is None
+    wide: Any = Model(tiny_configs(head_init_std=0.5, clamp_inputs=1e9, clamp_logits=1e9)).eval()
+    wide.load_state_dict(plain.state_dict())
+    x = 1000 * window()
+    assert torch.equal(wide(x), plain(x))
+
+
+def test_clamped_inputs_are_those_of_a_window_clamped_beforehand_everywhere():
+    """The short cut and the level statistics see the window too, and must not see past the clamp."""
+    flags = {"head_init_std": 0.5, "n_variables": 3, "last_hours": 2, "level_statistics": True, "use_norm": False}
+    torch.manual_seed(0)
+    clamped: Any = Model(tiny_configs(**flags, clamp_inputs=1.5)).eval()
+    plain: Any = Model(tiny_configs(**flags)).eval()
+    plain.load_state_dict(clamped.state_dict())
+    x = 3 * window()
+    assert torch.equal(clamped(x), plain(x.clamp(-1.5, 1.5)))
+    assert not torch.equal(clamped(x), plain(x))
+
+
+def test_clamped_logits_stay_inside_and_learn_nothing_beyond_the_limit():
+    """This is what the flag's help says about it."""
+    torch.manual_seed(0)
+    model: Any = Model(tiny_configs(head_init_std=50.0, clamp_logits=0.5)).eval()
+    logits = model(window())
+    assert logits.abs().max() == 0.5
+    torch.nn.functional.cross_entropy(logits[:1], logits[:1].argmin(dim=1)).backward()
+    beyond = logits[0].detach().abs() == 0.5
+    assert beyond.all() and not model.classifier[4].bias.grad.any()
+
+
+@pytest.mark.parametrize("flags", [{"clamp_inputs": 10.0}, {"clamp_logits": 10.0}, {}])
+def test_a_clamp_keeps_nan_as_nan(flags):
+    """A NaN turned into a limit would give a finite loss over gradients that are NaN, as in the case."""
+    torch.manual_seed(0)
+    model: Any = Model(tiny_configs(**flags)).eval()
+    x = window()
+    x[1, 5, 2] = float("nan")
+    assert model(x).isnan().all(dim=1).tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize("name", ["clamp_inputs", "clamp_logits"])
+def test_a_clamp_at_zero_or_below_is_refused(name):
+    """It would turn every window, or every answer, into the same constant."""
+    with pytest.raises(UsageError, match=f"--{name} 0"):
+        Config(**{name: 0.0})
