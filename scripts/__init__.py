@@ -1,0 +1,1 @@
+"""What the project's scripts need beyond its rooms."""
