@@ -79,6 +79,7 @@ def require_claims(act: Reenactment, diagnosis: Diagnosis, run: CleanRun) -> Non
     skipped = [f"{act.skipped(epoch.number)} of {act.batches_in(epoch.number)}" for epoch in act.epochs]
     later = act.batches[1:]
     entropy = run.epochs[-1]["base_rate_entropy"]
+    counted = diagnosis.stacked or {}
     claims = {
         f"act 1: the first loss is finite ({step.loss})": math.isfinite(step.loss),
         f"act 1: one step turns every tensor to NaN ({step.weights} of {step.tensors})": step.weights == step.tensors,
@@ -92,6 +93,10 @@ def require_claims(act: Reenactment, diagnosis: Diagnosis, run: CleanRun) -> Non
         ),
         f"act 2: the diagnosis ends with {commands.EXIT_DATA} and DATA_NAN (exit code {diagnosis.exit_code}, "
         f"verdict {diagnosis.verdict.get('code', 'none')})": diagnosis.found_the_cause,
+        f"act 2: it counts the same windows of stacked rows as act 1 ({counted.get('windows_touched')} of "
+        f"{counted.get('windows')}, {act.touched} of {act.windows})": (
+            (counted.get("windows_touched"), counted.get("windows")) == (act.touched, act.windows)
+        ),
         f"act 3: no step is skipped ({run.skipped} of {run.steps})": run.skipped == 0,
         f"act 3: the loss falls below that of the base rate ({run.epochs[-1]['train_loss']:.4f}, {entropy:.4f})": (
             run.epochs[-1]["train_loss"] < entropy

@@ -25,18 +25,23 @@ CLEAN_WINDOW_ROWS = MODEL_FLAGS["input_token_len"]
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the diagnosis said; the verdict is empty where it left none."""
+    """What the diagnosis said; the verdict is empty where it left none, and so are the seconds of its checks."""
 
     command: str
     exit_code: int
     seconds: float
     verdict: dict[str, Any]
-    folder: Path | None
+    check_seconds: float | None = None
 
     @property
     def found_the_cause(self) -> bool:
         """Did it refuse the data, as the fault it is?"""
         return self.exit_code == EXIT_DATA and self.verdict.get("code") == "DATA_NAN"
+
+    @property
+    def stacked(self) -> dict[str, Any] | None:
+        """What it counted for a loader that cuts straight through the stacked rows, where it did."""
+        return self.verdict.get("figures", {}).get("stacked")
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def diagnose(table: Path, home: Path) -> Diagnosis:
     words = ["--task_name", "diagnose", "--fill", "none", "--seq_len", str(WINDOW_ROWS)]
     command, exit_code, seconds, new = _run(table, home, words, f"diagnosis-*/{DIAGNOSIS_FILE}")
     content = read_json(new[-1]) if new else {}
-    return Diagnosis(command, exit_code, seconds, content.get("verdict") or {}, new[-1].parent if new else None)
+    return Diagnosis(command, exit_code, seconds, content.get("verdict") or {}, content.get("seconds"))
 
 
 def train_cleanly(table: Path, home: Path, *, seed: int, extra: tuple[str, ...] = ()) -> CleanRun:

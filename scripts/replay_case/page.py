@@ -118,19 +118,31 @@ def _act2(diagnosis: Diagnosis, images: Mapping[str, str]) -> str:
         for name, texts in parts.items()
         if texts
     )
+    own = diagnosis.check_seconds
+    checks = "" if own is None else f"; its checks took {own:.1f} s"
     return f"""<h2>Act 2. The diagnosis names rows and columns, before the first step</h2>
 <pre>{escape(diagnosis.command)}</pre>
-<p>It ended with exit code {diagnosis.exit_code} after {diagnosis.seconds:.1f} s, the start of Python included. No
-step was taken. Its verdict, word for word:</p>
+<p>It ended with exit code {diagnosis.exit_code} after {diagnosis.seconds:.1f} s, the start of Python included{checks}.
+No step was taken. Its verdict, word for word:</p>
 <p><strong><code>{escape(str(verdict.get("code", "")))}</code></strong></p>
 <dl>
 {listed}
 </dl>
+{_two_shares(diagnosis)}
 {images.get("act2", NO_PICTURE)}
 <p class="es" lang="es"><strong>En español.</strong> El diagnóstico termina con el código {diagnosis.exit_code} en
 {diagnosis.seconds:.1f} s, antes del primer paso, y nombra la causa
 (<code>{escape(str(verdict.get("code", "")))}</code>), las filas, las columnas y qué escribir a continuación. Las filas
 incompletas son las primeras de cada región; arriba, las ventanas que tocan.</p>"""
+
+
+def _two_shares(diagnosis: Diagnosis) -> str:
+    """Why the verdict has two shares of windows; nothing where it has one."""
+    counted = diagnosis.stacked
+    if counted is None:
+        return ""
+    return f"""<p>Its first share counts the windows of this project, which never leave a region. Of windows cut
+straight through the stacked rows it counts {counted["windows_touched"]:,} of {counted["windows"]:,}, as act 1.</p>"""
 
 
 def _act3(act: Reenactment, run: CleanRun, images: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exp.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE
+from exp.drawing import BLUE, GREEN, GREY, INK, ORANGE, PALE
 from scripts.replay_case import stacked
 from scripts.replay_case.commands import CleanRun
 from scripts.replay_case.reenactment import FirstStep, Reenactment

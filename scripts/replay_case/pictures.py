@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exp.figures import DOTS_PER_INCH, GREY, INK
+from exp.drawing import DOTS_PER_INCH, GREY, INK
 from scripts.replay_case import panels
 from scripts.replay_case.commands import CleanRun, Diagnosis
 from scripts.replay_case.reenactment import Reenactment
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SYNTHETIC = "synthetic data, not ERA5"
 WIDTH, WIDE = 7.0, 8.4
 # Letters of the verdict that fit an inch of a line, and its most lines.
-LETTERS_PER_INCH, MOST_LINES = 10.6, 3
+LETTERS_PER_INCH, MOST_LINES = 11.4, 8
 
 
 def draw_all(act: Reenactment, diagnosis: Diagnosis, run: CleanRun, folder: Path) -> list[Path]:
@@ -52,12 +52,12 @@ def _act1(act: Reenactment, path: Path) -> Path:
 
 
 def _act2(act: Reenactment, diagnosis: Diagnosis, path: Path) -> Path:
-    figure = _figure(WIDTH, 8.8)
-    rows, windows, cells, words = figure.subplots(4, 1, height_ratios=[0.5, 0.5, 4.6, 0.75])
+    figure = _figure(WIDTH, 9.5)
+    rows, windows, cells, words = figure.subplots(4, 1, height_ratios=[0.5, 0.5, 4.6, 1.35])
     panels.stacked_rows(rows, act.table)
     panels.touched_windows(windows, act)
     panels.blank_cells(cells, act.table)
-    _say(words, _verdict(diagnosis), WIDTH)
+    _say(words, _parts(diagnosis, "what", "evidence"), WIDTH)
     n_blank, n_rows = int(act.table.blank_rows.sum()), len(act.table.values)
     title = f"{n_blank} of {n_rows:,} rows, and {100 * act.touched_share:.1f} % of the windows hold a NaN"
     facts = f"orange: {n_blank // len(act.table.regions)} rows at the head of each stacked region; {SYNTHETIC}"
@@ -72,8 +72,8 @@ def _act3(act: Reenactment, run: CleanRun, path: Path) -> Path:
 
 
 def _together(act: Reenactment, diagnosis: Diagnosis, run: CleanRun, path: Path) -> Path:
-    figure = _figure(WIDE, 7.8, bottom=0.025)
-    parts: Any = figure.subfigures(3, 1, height_ratios=[2.05, 2.35, 2.6])
+    figure = _figure(WIDE, 8.1, bottom=0.025)
+    parts: Any = figure.subfigures(3, 1, height_ratios=[2.05, 2.65, 2.6])
     first, second, third = parts
     weights, ribbon = first.subplots(2, 1, height_ratios=[1.7, 0.5])
     panels.dress(weights)
@@ -81,15 +81,15 @@ def _together(act: Reenactment, diagnosis: Diagnosis, run: CleanRun, path: Path)
     weights.tick_params(labelbottom=False)
     panels.batch_ribbon(ribbon, act)
     _heading(first, "1  The notes' settings: one finite loss kills every weight in one step")
-    rows, windows, words = second.subplots(3, 1, height_ratios=[0.5, 0.5, 0.62])
+    rows, windows, words = second.subplots(3, 1, height_ratios=[0.5, 0.5, 0.85])
     panels.stacked_rows(rows, act.table)
     panels.touched_windows(windows, act)
-    _say(words, _verdict(diagnosis), WIDE)
-    _heading(second, f"2  The diagnosis names the rows before the first step, in {diagnosis.seconds:.0f} s")
+    _say(words, _parts(diagnosis, "where", "next"), WIDE)
+    _heading(second, f"2  The diagnosis names the rows before the first step{_in_seconds(diagnosis)}")
     _losses(third.subplots(1, 2, sharey=True), act, run)
     _heading(third, f"3  The same model trained cleanly: {run.skipped} of {run.steps} steps skipped")
     figure.text(0.995, 0.004, SYNTHETIC, ha="right", va="bottom", fontsize=8.5, color=GREY)
-    return _write(figure, path, "The case, replayed", SYNTHETIC, dots=110)
+    return _write(figure, path, "The case, replayed", SYNTHETIC, dots=105)
 
 
 def _losses(axes: Any, act: Reenactment, run: CleanRun) -> None:
@@ -103,16 +103,22 @@ def _losses(axes: Any, act: Reenactment, run: CleanRun) -> None:
     right.set_title("this project's defaults", fontsize=11, loc="left", color=INK)
 
 
-def _verdict(diagnosis: Diagnosis) -> str:
+def _in_seconds(diagnosis: Diagnosis) -> str:
+    """How long its checks took, where it says so; the start of Python is told on the page."""
+    own = diagnosis.check_seconds
+    return "" if own is None else f": its checks take {own:.1f} s"
+
+
+def _parts(diagnosis: Diagnosis, *names: str) -> list[str]:
+    """The cause code of the verdict with the first of these parts, then the others, a paragraph each."""
     verdict = diagnosis.verdict
-    if not verdict:
-        return "The diagnosis left no verdict."
-    return f"{verdict['code']}: {verdict['what']}"
+    first, *rest = names
+    return [f"{verdict['code']}: {verdict[first]}", *(f"{name}: {verdict[name]}" for name in rest)]
 
 
-def _say(axes: Axes, text: str, width: float) -> None:
-    """Write a sentence where a panel would be, over the whole width of the figure in inches."""
-    lines = textwrap.wrap(text, int(LETTERS_PER_INCH * width))
+def _say(axes: Axes, sentences: list[str], width: float) -> None:
+    """Write sentences where a panel would be, over the whole width of the figure in inches."""
+    lines = [line for text in sentences for line in textwrap.wrap(text, int(LETTERS_PER_INCH * width))]
     if len(lines) > MOST_LINES:
         lines = [*lines[: MOST_LINES - 1], lines[MOST_LINES - 1] + " ..."]
     axes.set_axis_off()
@@ -120,8 +126,8 @@ def _say(axes: Axes, text: str, width: float) -> None:
 
     across = blended_transform_factory(axes.figure.transSubfigure, axes.transAxes)
     words = axes.text(
-        0.022, 0.5, "\n".join(lines), transform=across, va="center", fontsize=10, color=INK, family="monospace",
-        linespacing=1.35,
+        0.022, 0.5, "\n".join(lines), transform=across, va="center", fontsize=9, color=INK, family="monospace",
+        linespacing=1.3,
         bbox={"facecolor": "#f5f5f5", "edgecolor": GREY, "boxstyle": "square,pad=0.5", "linewidth": 0.8},
     )  # fmt: skip
     words.set_in_layout(False)

@@ -33,6 +33,7 @@ VERDICT = {
     "evidence": "180 missing values",
     "next": "--fill forward",
     "rules_out": ["No checkpoint was loaded.", "No step was taken."],
+    "figures": {"stacked": {"windows": 6224, "windows_touched": 3989}},
 }
 
 
@@ -65,7 +66,7 @@ def run(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> CleanRun:
 @pytest.fixture
 def diagnosis() -> Diagnosis:
     """A diagnosis that found the cause."""
-    return Diagnosis("python run.py --task_name diagnose", commands.EXIT_DATA, 4.0, dict(VERDICT), None)
+    return Diagnosis("python run.py --task_name diagnose", commands.EXIT_DATA, 4.0, dict(VERDICT), 0.5)
 
 
 def test_the_notes_loader_gives_the_counts_of_the_case(table: StackedTable) -> None:
@@ -176,16 +177,20 @@ def test_claims_that_hold_pass_and_each_broken_one_is_named(
     survived = replace(act, batches=(*act.batches[:2], replace(act.batches[2], applied=True), *act.batches[3:]))
     guilty = replace(act, without_blank_rows=replace(act.without_blank_rows, weights=46))
     silent = replace(diagnosis, exit_code=0)
+    other_count = replace(
+        diagnosis, verdict=VERDICT | {"figures": {"stacked": {"windows": 6224, "windows_touched": 1}}}
+    )
     skipping = replace(good, epochs=(good_rows[0] | {"skipped_steps": 2}, *good_rows[1:]))
     broken = (
         (alive, diagnosis, good, "turns every tensor to NaN"),
         (survived, diagnosis, good, "every batch but the first"),
         (guilty, diagnosis, good, "without the blank rows"),
-        (act, silent, good, "act 2"),
+        (act, silent, good, "ends with 3"),
+        (act, other_count, good, "the same windows"),
         (act, diagnosis, skipping, "no step is skipped"),
     )
     for first, second, third, words in broken:
-        with pytest.raises(ForeseenError, match="1 of 8 claims") as caught:
+        with pytest.raises(ForeseenError, match="1 of 9 claims") as caught:
             require_claims(first, second, third)
         assert words in caught.value.evidence and caught.value.exit_code != 0
 
