@@ -13,6 +13,7 @@ from data_provider.cutting import CutTable, cut_table
 from data_provider.factory import Splits, place_table, splits_of
 from data_provider.rain_table import RainTable, read_table_leniently
 from data_provider.split_checks import describe_columns, inspect_splits
+from data_provider.splits import TEST, TRAIN, VALIDATION
 from data_provider.table_checks import inspect_table
 from data_provider.windows import WindowSet
 from exp.diagnosis.report import Answer, Check, MissingMap
@@ -78,9 +79,7 @@ def examine(settings: Settings, context_length: int, device: torch.device) -> Da
         report.ranges = _ranges(describe_columns(report.cut))
     order = ("error", "warning", "handled", "information")
     report.findings = sorted(found, key=lambda finding: order.index(finding.severity))
-    if report.cut is not None and not any(
-        finding.code in ("SPLIT_EMPTY", "ONE_CLASS") for finding in found if finding.severity == "error"
-    ):
+    if report.cut is not None and all(len(report.cut.whole_windows(split)) for split in (TRAIN, VALIDATION, TEST)):
         report.splits = splits_of(report.cut, device, findings=tuple(report.findings))
     report.check = _answer(report, table, time.monotonic() - started)
     return report
