@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from exp.diagnosis.verdict import Verdict
 from exp.trainer import Row, Trainer
 from utils import checkpoint
 from utils.errors import NumericalError
@@ -17,6 +19,9 @@ from utils.run_directory import append_json_line
 logger = logging.getLogger(__name__)
 HIGHER_IS_BETTER = {"loss": False, "brier_score": False, "roc_auc": True}
 UNDEFINED_EPOCHS = 2
+HIGH_LOSS = 1000.0
+RISING_EPOCHS = 3
+COLLAPSED_DEVIATION = 0.02
 
 
 class MetricsLog:
@@ -52,6 +57,52 @@ class MetricsLog:
         return False
 
 
+class EpochWarnings:
+    """Warns of what often comes before NaN, and of a forecast that has collapsed; never stops.
+
+    Args:
+        base_rate: share of rain in the validation labels.
+    """
+
+    def __init__(self, base_rate: float) -> None:
+        self.base_rate = base_rate
+        self._losses: list[float] = []
+
+    def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:  # noqa: ARG002
+        """Look at an epoch; the codes of its warnings go into the row."""
+        found = [
+            *self._loss_too_high(row["train_loss"]),
+            *self._loss_rising(row.get("validation_loss")),
+            *self._collapsed(row.get("validation_rain_share"), row.get("rain_probability_deviation")),
+        ]
+        for code, sentence in found:
+            logger.warning("%s: %s (epoch %d).", code, sentence, row["epoch"])
+        row["warnings"] = [code for code, _ in found]
+        return False
+
+    def _loss_too_high(self, loss: float | None) -> list[tuple[str, str]]:
+        if loss is None or loss <= HIGH_LOSS:
+            return []
+        return [("LOSS_HIGH", f"the training loss is {loss:.4g}; a tenth of --learning_rate")]
+
+    def _loss_rising(self, loss: float | None) -> list[tuple[str, str]]:
+        if loss is None or not math.isfinite(loss):
+            return []
+        self._losses.append(loss)
+        latest = self._losses[-RISING_EPOCHS - 1 :]
+        if len(latest) <= RISING_EPOCHS or any(b <= a for a, b in pairwise(latest)):
+            return []
+        words = ", ".join(f"{value:.4g}" for value in latest)
+        return [("LOSS_RISING", f"the validation loss has risen {RISING_EPOCHS} epochs in a row: {words}")]
+
+    def _collapsed(self, share: float | None, deviation: float | None) -> list[tuple[str, str]]:
+        if share is None or deviation is None or 0 < share < 1 or deviation >= COLLAPSED_DEVIATION:
+            return []
+        sentence = f"rain is said in {100 * share:.1f} % of the validation windows, with nearly one probability "
+        sentence += f"(deviation {deviation:.2g}); base rate {self.base_rate:.3f}"
+        return [("COLLAPSED", sentence)]
+
+
 class BestCheckpoint:
     """Keeps the best weights in best.pt and all that a later run needs in last.pt; stops when patience is over.
 
@@ -78,7 +129,7 @@ class BestCheckpoint:
         """
         value = row[f"validation_{self.score}"]
         if value is None or not math.isfinite(value):
-            self._undefined(row["epoch"])
+            self._undefined(row["epoch"], trainer)
         else:
             self.undefined = 0
             if self._is_better(value):
@@ -93,14 +144,14 @@ class BestCheckpoint:
         logger.info("No better %s for %d epochs: stopping.", self.score, self.patience)
         return True
 
-    def require_state(self) -> dict[str, torch.Tensor]:
+    def require_state(self, trainer: Trainer) -> dict[str, torch.Tensor]:
         """Return the weights of the best epoch.
 
         Raises:
             NumericalError: no epoch had a finite score.
         """
         if not self.state:
-            raise self._never_finite("no epoch")
+            raise self._never_finite("no epoch", trainer.watch.first_verdict)
         return self.state
 
     def _is_better(self, value: float) -> bool:
@@ -108,20 +159,20 @@ class BestCheckpoint:
             return True
         return value > self.best if HIGHER_IS_BETTER[self.score] else value < self.best
 
-    def _undefined(self, epoch: int) -> None:
+    def _undefined(self, epoch: int, trainer: Trainer) -> None:
         self.undefined += 1
         logger.warning("METRIC_UNDEFINED: validation %s is not finite in epoch %d.", self.score, epoch)
         if self.undefined >= UNDEFINED_EPOCHS:
-            raise self._never_finite(f"epoch {epoch} and the one before")
+            raise self._never_finite(f"epoch {epoch} and the one before", trainer.watch.first_verdict)
 
-    def _never_finite(self, where: str) -> NumericalError:
+    def _never_finite(self, where: str, cause: Verdict | None = None) -> NumericalError:
         kept = f"best so far: {self.best} in epoch {self.best_epoch}, kept in best.pt" if self.state else "nothing kept"
         return NumericalError(
             "METRIC_UNDEFINED",
             f"The validation {self.score} was not finite.",
             where=where,
-            evidence=kept,
-            next_command="lower --learning_rate, use --amp off, and check the data for missing values",
+            evidence=kept + (f"; in training: {cause.code}: {cause.what}" if cause else ""),
+            next_command=cause.next_command if cause else "python run.py --task_name diagnose with the same flags",
         )
 
 

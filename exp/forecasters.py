@@ -16,7 +16,7 @@ from tqdm import tqdm
 import models
 from data_provider.factory import Splits
 from data_provider.windows import WindowSet
-from exp.callbacks import BestCheckpoint, MetricsLog
+from exp.callbacks import BestCheckpoint, EpochWarnings, MetricsLog
 from exp.micro_batches import fitting_batch_size
 from exp.objective import Objective
 from exp.precision import amp_dtype
@@ -72,6 +72,7 @@ class NetworkForecaster:
         self.loss = losses.build_loss(settings.loss, dimensions.n_classes)
         self.micro_batch_size = settings.trainer.micro_batch_size or settings.trainer.batch_size
         self.best_epoch: int | None = None
+        self.history: list[dict[str, Any]] = []
 
     def fit(self, splits: Splits, run: Path, explain: Explain | None = None) -> list[dict[str, Any]]:
         """Train; the model ends with the weights of the best epoch.
@@ -100,13 +101,23 @@ class NetworkForecaster:
             splits.train,
             evaluate=lambda _: self._validate(splits.validation),
             seed=self.settings.run.seed,
-            callbacks=(MetricsLog(run / "metrics.jsonl", entropy), best),
+            callbacks=(
+                EpochWarnings(float((splits.validation.index.label > 0).mean())),
+                MetricsLog(run / "metrics.jsonl", entropy),
+                best,
+            ),
             explain=explain,
         )
-        history = trainer.fit()
-        self.best_epoch = best.best_epoch
-        self.model.load_state_dict(best.require_state())
-        return history
+        try:
+            trainer.fit()
+        finally:
+            # Also when the run is cut short: what was best so far can still be scored.
+            self.history = trainer.history
+            self.best_epoch = best.best_epoch or None
+            if best.state:
+                self.model.load_state_dict(best.state)
+        best.require_state(trainer)
+        return self.history
 
     def objective(self, device: torch.device) -> Objective:
         """Return what a step of this training minimises."""
@@ -222,9 +233,12 @@ def _validation_scores(probability: np.ndarray, label: np.ndarray) -> dict[str, 
 
     rain, observed = probability[:, 1:].sum(axis=1), label > 0
     if not np.isfinite(rain).all():
-        return {"validation_roc_auc": None, "validation_brier_score": None, "validation_rain_share": None}
+        return dict.fromkeys(
+            ("validation_roc_auc", "validation_brier_score", "validation_rain_share", "rain_probability_deviation")
+        )
     return {
         "validation_roc_auc": float(roc_auc_score(observed, rain)),
         "validation_brier_score": float(brier_score_loss(observed, np.clip(rain, 0, 1))),
         "validation_rain_share": float((rain >= 0.5).mean()),
+        "rain_probability_deviation": float(rain.std()),
     }

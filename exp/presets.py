@@ -37,6 +37,17 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train_epochs": 5,
         "patience": 2,
     },
+    # On top of another preset, when NaN persists: a low rate that is warmed up, tight clipping, nothing left missing.
+    # Slower to learn and, where nothing was wrong, no better (docs/nan.md).
+    "cautious": {
+        "learning_rate": 1e-4,
+        "warmup_epochs": 1.0,
+        "cosine": True,
+        "clip_grad_norm": 0.5,
+        "fill": "forward_then_zero",
+        "drop_bad_windows": True,
+        "amp": "off",
+    },
     # For tests and a first look: seconds, no skill to be expected.
     "smoke": {
         "e_layers": 1,

@@ -29,11 +29,11 @@ from exp.diagnosis import command, preflight
 from exp.diagnosis.explain import Explainer
 from exp.diagnosis.report import Diagnosis
 from exp.finished_runs import find_run, load_forecaster, stored_settings
-from exp.forecasters import Forecaster
+from exp.forecasters import Forecaster, NetworkForecaster
 from exp.scoring import ERA5_ATTRIBUTION
 from exp.settings import Dimensions, Settings, context_length
 from utils import checkpoint, run_directory
-from utils.errors import DataError, ForeseenError, UsageError, join
+from utils.errors import DataError, ForeseenError, NumericalError, UsageError, join
 from utils.files import sha256
 from utils.findings import require_no_error
 from utils.reproducibility import choose_device, environment, seed_everything
@@ -237,8 +237,25 @@ def _train_one(
         own = copy.deepcopy(diagnosis)
         own.write(run)
         explain = Explainer(run, settings, dimensions, splits.preprocessing.variables, own)
-        history = forecaster.fit(splits, run, explain)
+        try:
+            history = forecaster.fit(splits, run, explain)
+        except NumericalError as error:
+            _score_what_there_is(forecaster, splits, settings, run, error)
+            raise
         return run, _score_and_write(forecaster, splits, settings, run, history)
+
+
+def _score_what_there_is(
+    forecaster: Forecaster, splits: Splits, settings: Settings, run: Path, error: NumericalError
+) -> None:
+    """With --nan_policy stop, score the best finite weights of a run that was cut short."""
+    if settings.guard.nan_policy != "stop" or not isinstance(forecaster, NetworkForecaster):
+        return
+    if forecaster.best_epoch is None:
+        logger.warning("No epoch was finished before the run was stopped: nothing to score.")
+        return
+    logger.warning("Stopped by %s: scoring the weights of epoch %d.", error.code, forecaster.best_epoch)
+    _score_and_write(forecaster, splits, settings, run, forecaster.history, stopped_by=error.code)
 
 
 def _write_description(
@@ -275,6 +292,7 @@ def _score_and_write(
     folder: Path,
     history: list[dict[str, Any]],
     facts: dict[str, Any] | None = None,
+    stopped_by: str | None = None,
 ) -> dict[str, Any]:
     """Score, draw, write; scores.json comes last, since it marks a run as finished."""
     result = scoring.evaluate(forecaster, splits, settings.run.cut_score)
@@ -293,6 +311,7 @@ def _score_and_write(
         "cut": result.cuts,
         "cut_score": result.cut_score,
         "collapsed": result.is_collapsed,
+        "stopped_by": stopped_by,
         "validation": result.validation,
         "test": result.test,
     }

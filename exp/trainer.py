@@ -139,6 +139,7 @@ class Trainer:
         self.detect_anomaly = guard.detect_anomaly
         self.epoch = self.step_number = self.batch = 0
         self.learning_rate = config.learning_rate
+        self.history: list[Row] = []
 
     def fit(self) -> list[Row]:
         """Train until the last epoch or until a callback says stop; return the history, a row an epoch.
@@ -146,7 +147,6 @@ class Trainer:
         Raises:
             NumericalError: too many steps were not finite.
         """
-        history: list[Row] = []
         for epoch in range(1, self.config.train_epochs + 1):
             self.epoch = epoch
             started = time.monotonic()
@@ -158,11 +158,11 @@ class Trainer:
                 "evaluation_seconds": time.monotonic() - trained,
                 "windows_per_second": len(self.train) / (trained - started),
             }
-            history.append(row)
+            self.history.append(row)
             stops = [callback.on_epoch_end(self, row) for callback in self.callbacks]
             if any(stops):
                 break
-        return history
+        return self.history
 
     def _train_epoch(self) -> Row:
         self.model.train()

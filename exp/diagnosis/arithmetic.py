@@ -135,8 +135,10 @@ def _learning_rate(suspect: Suspect, seen: Replay) -> Suspicion | str:
 
 def _place(suspect: Suspect, seen: Replay) -> Finding:
     """Name the first place that is not finite, in the order of the step."""
-    if seen.blind_rows and seen.first_place and seen.blind_rows[0][0].startswith(seen.first_place.module):
-        return blind_rows(seen.blind_rows, suspect.name)
+    place = seen.first_place.module if seen.first_place else ""
+    blind = [(module, row) for module, row in seen.blind_rows if place.startswith(module)]
+    if blind:
+        return blind_rows(blind, suspect.name)
     if seen.bad_term is None and seen.first_gradient is not None:
         return _gradient(suspect, seen)
     if not seen.outputs_finite and seen.first_place is not None:

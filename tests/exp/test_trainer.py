@@ -173,9 +173,10 @@ def test_the_best_epoch_is_kept_and_patience_stops(tmp_path: Path) -> None:
 def test_a_run_without_any_finite_score_has_no_weights_to_offer(tmp_path: Path) -> None:
     """Scoring the weights of such a run would end in a message about data."""
     best = BestCheckpoint(tmp_path, "loss", 5)
-    trainer(window_set(), (Scripted([math.nan]), best), train_epochs=1).fit()
+    run = trainer(window_set(), (Scripted([math.nan]), best), train_epochs=1)
+    run.fit()
     with pytest.raises(NumericalError):
-        best.require_state()
+        best.require_state(run)
 
 
 def test_a_score_that_is_not_finite_is_never_the_best_and_two_in_a_row_end_the_run(tmp_path: Path) -> None:

@@ -1,0 +1,179 @@
+"""Each fault, injected into a real training, is named: cause, place, evidence, and what it is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from exp.diagnosis.attribution import attribute
+from exp.diagnosis.explain import suspect_of_step
+from exp.diagnosis.replay import Stage, Suspect, own_copy, replay
+from exp.guard import GuardConfig
+from exp.objective import Objective
+from exp.trainer import Trainer
+from layers.losses import LossConfig, build_loss, loss_terms
+from tests.fault_campaign import judge, pairs, run
+from tests.faults import BATCH, FAULTS, LENGTH, VARIABLES, Bench, network, windows
+
+
+def suspect(model: torch.nn.Module | None = None, **changes) -> Suspect:
+    """A step that nothing is wrong with, unless the changes bring it in."""
+    objective = Objective(loss=build_loss(LossConfig(), 2), micro_batch_size=BATCH)
+    given = {
+        "model": model or network(), "objective": objective, "windows": windows(), "ids": torch.arange(BATCH),
+        "variables": VARIABLES, "step_hours": 1, "n_classes": 2,
+    }  # fmt: skip
+    return Suspect(**(given | changes))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("seed", range(3))
+def test_each_fault_alone_gets_its_own_name(fault: str, seed: int) -> None:
+    """A wrong name costs its user weeks; this is what the project is for."""
+    found = run((fault,), seed)
+    assert found is not None and found[1] == fault and found[2] == ()
+
+
+def test_a_training_without_a_fault_raises_no_alarm() -> None:
+    """A diagnosis that cries wolf is switched off."""
+    assert run((), 0) is None and run((), 1) is None
+
+
+def test_random_pairs_of_faults_are_never_confused_with_something_else() -> None:
+    """The whole campaign is `python -m tests.fault_campaign`; this is its first part."""
+    for pair, seed in pairs(40, seed=0):
+        code, how = judge(pair, seed)
+        assert how in ("first", "unsure"), f"{pair}, seed {seed}: {how}, verdict {code}"
+
+
+def test_a_missing_cell_is_named_with_sample_column_time_and_region() -> None:
+    """The user must be able to find the cell in the file."""
+    data = windows()
+    data.table[LENGTH + 2, 2] = float("nan")
+    verdict = attribute(suspect(windows=data, ids=torch.tensor([0, 5, 9])))
+    assert verdict.code == "DATA_NAN"
+    # Window 5 ends in row LENGTH + 4, so the cell is its third newest row.
+    time = data.index.init_time[5] - np.timedelta64(2, "h")
+    for part in ("sample 1", "window 5", "column sp", str(time), "region sierra", f"row {LENGTH - 3} of {LENGTH}"):
+        assert part in verdict.where
+    assert "2 NaN and 0 infinite values in 2 of 3 windows" in verdict.evidence
+    assert "without column sp the same step is finite" in verdict.rules_out
+    assert any("checkpoint is innocent: all 46 tensors" in sentence for sentence in verdict.rules_out)
+    assert verdict.record["input"]["nan"] == 2 and verdict.record["output"]["nan"] > 0
+    assert bool(torch.isnan(data.table[LENGTH + 2, 2])), "the table itself is left as it was"
+
+
+def test_a_label_that_is_no_class_is_named_without_feeding_it_to_the_loss() -> None:
+    """On a GPU such a label ends the process."""
+    data = windows()
+    data.labels[3] = 7
+    verdict = attribute(suspect(windows=data))
+    assert verdict.code == "LABEL_RANGE" and "label 7" in verdict.evidence and "window 3" in verdict.where
+
+
+def test_the_record_holds_the_gradient_norms_largest_first_and_the_loss_terms() -> None:
+    """It is what an experienced eye looks at first."""
+    focal = LossConfig(use_focal_loss=True, class_weights=(0.3, 0.7))
+    objective = Objective(loss=build_loss(focal, 2), micro_batch_size=BATCH, terms=lambda a, b: loss_terms(focal, a, b))
+    seen = replay(suspect(objective=objective))
+    norms = list(seen.figures["gradient_norms"].values())
+    assert seen.stage is Stage.FINITE and norms == sorted(norms, reverse=True) and len(norms) == 46
+    assert seen.norm == pytest.approx(sum(norm**2 for norm in norms) ** 0.5)
+    assert list(seen.figures["loss_terms"]) == ["log_probability", "focal_factor", "weight", "loss"]
+
+
+@pytest.mark.parametrize("term", ["focal_factor", "weight"])
+def test_the_loss_term_that_is_not_finite_first_is_named(term: str) -> None:
+    """Log-probability, focal factor, weight: each has another way out."""
+
+    def terms(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        names = ("log_probability", "focal_factor", "weight")
+        return {name: torch.full((len(labels),), float("nan") if name == term else 1.0) for name in names}
+
+    objective = Objective(loss=lambda logits, labels: logits.sum() * float("nan"), micro_batch_size=BATCH, terms=terms)
+    verdict = attribute(suspect(objective=objective))
+    assert verdict.code == "LOSS_NONFINITE" and f"term {term}" in verdict.where
+
+
+class Safe(torch.nn.Module):
+    """Replaces NaN inside, as the notes' model did."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = torch.nn.Linear(len(VARIABLES), 4), torch.nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor, marks: torch.Tensor) -> torch.Tensor:
+        hidden = self.first(x).sum(dim=1).abs().neg().sqrt()
+        return self.head(torch.nan_to_num(hidden))
+
+
+def test_a_replacement_of_nan_inside_the_model_is_suspected_by_name() -> None:
+    """The case: a finite loss, deadly gradients, and a safety net that hid the place."""
+    verdict = attribute(suspect(Safe()))
+    assert verdict.code == "GRAD_NONFINITE" and "first." in verdict.where
+    assert "loss 0." in verdict.evidence and "nan_to_num" in verdict.next_command
+
+
+def _blind(module: torch.nn.Module, inputs: tuple) -> tuple:
+    hidden = inputs[1].hidden.clone()
+    hidden[3] = True
+    return (inputs[0], replace(inputs[1], hidden=hidden), *inputs[2:])
+
+
+def test_an_attention_row_that_sees_nothing_is_named_where_it_makes_nan() -> None:
+    """Kernels differ: some give 0 for such a row and some NaN."""
+    model = network()
+    layer = model.blocks.attn_layers[1].attention  # type: ignore[union-attr,index]
+    layer.inner_attention.register_forward_hook(lambda module, inputs, output: output * float("nan"))
+    layer.register_forward_pre_hook(_blind)
+    verdict = attribute(suspect(model))
+    assert verdict.code == "ATTENTION_MASK_EMPTY" and "attn_layers.1" in verdict.where and "row 3" in verdict.where
+
+
+def test_a_fault_that_does_not_come_back_is_called_that() -> None:
+    """Better no cause than a wrong one."""
+    verdict = attribute(suspect(seen_loss=float("nan"), seen_norm=float("nan"), name="step 4"))
+    assert verdict.code == "NOT_REPRODUCIBLE" and "then: loss nan" in verdict.evidence
+
+
+def test_two_causes_are_both_told() -> None:
+    """Mending the first alone would bring the user back with the second."""
+    data, model = windows(), network()
+    data.table[LENGTH - 1, 0] = float("inf")
+    with torch.no_grad():
+        model.head.bias[0] = float("nan")  # type: ignore[union-attr,index,operator]
+    verdict = attribute(suspect(model, windows=data))
+    assert verdict.code == "WEIGHT_NONFINITE" and [other.code for other in verdict.also] == ["DATA_INF"]
+    assert "head.bias" in verdict.where and "DATA_INF" in str(verdict)
+
+
+def test_looking_for_the_cause_changes_nothing_in_the_training() -> None:
+    """With and without the explanation a run must end in the same bits."""
+    ends = []
+    for explains in (False, True):
+        bench = Bench(seed=3, guard=GuardConfig(max_skipped_steps=100))
+        FAULTS["DATA_NAN"](bench, np.random.default_rng(1))
+        asked = []
+
+        def explain(trainer: Trainer, outcome, asked=asked):
+            asked.append(outcome)
+            return attribute(suspect_of_step(trainer, outcome, VARIABLES, step_hours=1, n_classes=2))
+
+        trainer = bench.trainer(explain if explains else None)
+        trainer.fit()
+        assert bool(asked) is explains and trainer.watch.skipped > 0
+        ends.append([*trainer.model.state_dict().values(), torch.get_rng_state()])
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+
+
+def test_a_copy_takes_the_statistics_it_is_given() -> None:
+    """The forward pass of a bad batch has poisoned those of the model itself."""
+    model = torch.nn.Sequential(torch.nn.BatchNorm1d(3))
+    kept = {"0.running_mean": torch.tensor([1.0, 2.0, 3.0])}
+    model[0].running_mean.fill_(float("nan"))  # type: ignore[union-attr,operator]
+    twin = own_copy(model, kept)
+    assert torch.equal(twin.state_dict()["0.running_mean"], kept["0.running_mean"])
+    assert bool(torch.isnan(model.state_dict()["0.running_mean"]).all())
