@@ -107,7 +107,7 @@ def layer_norm_converges(sizes: Sizes) -> Row:
         notes="~2 % overhead but improves convergence",
         measured=f"with: {with_norm}; without: {without}",
         verdict="depends",
-        reason="Both are finite; on these short trainings the difference is no larger than that of two seeds.",
+        reason="Both are finite; which one gets further is a matter of the data and the length of the training.",
         holds=without.non_finite == with_norm.non_finite == 0,
         figures={"with": vars(with_norm), "without": vars(without)},
     )
