@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from exp.drawing import DOTS_PER_INCH, GREY, INK
 from scripts.replay_case import panels
-from scripts.replay_case.commands import CleanRun, Diagnosis
+from scripts.replay_case.commands import CLEAN_WINDOW_ROWS, CleanRun, Diagnosis
 from scripts.replay_case.reenactment import Reenactment
 
 if TYPE_CHECKING:
@@ -68,7 +68,10 @@ def _act3(act: Reenactment, run: CleanRun, path: Path) -> Path:
     figure = _figure(WIDTH, 4.4)
     _losses(figure.subplots(1, 2, sharey=True), act, run)
     title = f"The same model, trained cleanly: {run.skipped} of {run.steps} steps skipped"
-    return _save(figure, path, title, f"{act.parameters:,} weights in {act.first.tensors} tensors; {SYNTHETIC}")
+    facts = (
+        f"{act.parameters:,} weights in {act.first.tensors} tensors, windows of {CLEAN_WINDOW_ROWS} rows; {SYNTHETIC}"
+    )
+    return _save(figure, path, title, facts)
 
 
 def _together(act: Reenactment, diagnosis: Diagnosis, run: CleanRun, path: Path) -> Path:

@@ -249,3 +249,9 @@ def test_missing_values_are_replaced_in_one_file_alone_and_no_room_imports_it() 
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("scripts"):
                 importing.add(name.split("/")[0])
     assert replacing == {"scripts/replay_case/reenactment.py"} and importing == {"scripts"}
+
+
+def test_the_picture_of_the_front_page_is_small() -> None:
+    """The first thing a reader loads must not make them wait."""
+    picture = (ROOT / "docs" / "images" / "replay_case.png").read_bytes()
+    assert picture.startswith(b"\x89PNG") and len(picture) < 150_000
