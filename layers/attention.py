@@ -111,7 +111,8 @@ class _BiasGradient(torch.autograd.Function):
             for part in (query, key, value, gradient, log_sum[..., None], (gradient * output).sum(-1, keepdim=True))
         )
         logits = ctx.scale * (q @ k.mT + variate_bias[SAME].to(wide)[:, None, None, None])
-        share = torch.exp(logits.masked_fill(hidden, float("-inf")) - log_z)
+        # A share is at most one; with logits of 1e9 rounding alone would put exp beyond float32.
+        share = torch.exp((logits.masked_fill(hidden, float("-inf")) - log_z).clamp_max(0.0))
         own = (share * (upstream @ v.mT - row_dot)).sum(dim=(0, 2, 3, 4)) * ctx.scale
         return gradient, *[None] * 4, _bias_gradient(own, blocks[0]).to(variate_bias.dtype), None, None
 

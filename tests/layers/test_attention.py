@@ -127,3 +127,15 @@ def test_bfloat16_stays_close_to_double(dropout):
     assert outputs[1].dtype == torch.bfloat16
     assert gradient.dtype == torch.float32
     assert relative_difference(outputs[1].double(), outputs[0]) < 0.03
+
+
+def test_logits_of_1e9_leave_the_gradient_of_the_bias_finite():
+    """Unscaled pressure gives such logits; rounding alone then put a share beyond float32, and the step was skipped."""
+    generator = torch.Generator().manual_seed(0)
+    level = torch.randn(3, 1, 2, 8, 1, 8, generator=generator).expand(3, 1, 2, 8, 5, 8).flatten(3, 4)
+    wobble = 1e-3 * torch.randn(level.shape, generator=generator)
+    query, key, value = 3e4 * (level + wobble)
+    bias = torch.zeros(2, 2, requires_grad=True)
+    output = attend(query, key, value, bias, attention_layout(8, 5, False, CPU))
+    output.backward(torch.randn(output.shape, generator=generator))
+    assert torch.isfinite(bias.grad).all()
