@@ -135,7 +135,8 @@ def _learning_rate(suspect: Suspect, seen: Replay) -> Suspicion | str:
 
 def _place(suspect: Suspect, seen: Replay) -> Finding:
     """Name the first place that is not finite, in the order of the step."""
-    place = seen.first_place.module if seen.first_place else ""
+    # Where the kernel gives 0 for such a row, the gradient of the layer's bias is what is not finite.
+    place = seen.first_place.module if seen.first_place else seen.first_gradient or ""
     blind = [(module, row) for module, row in seen.blind_rows if place.startswith(module)]
     if blind:
         return blind_rows(blind, suspect.name)

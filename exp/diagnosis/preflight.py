@@ -202,6 +202,11 @@ def _what_missing_values_do(
 
 def _conclude(diagnosis: Diagnosis) -> None:
     """Let the first error be the verdict where no experiment gave one."""
+    broken = next((finding for finding in diagnosis.errors if finding.code == "CKPT_NONFINITE"), None)
+    if broken and diagnosis.verdict and diagnosis.verdict.code == "WEIGHT_NONFINITE":
+        # The same fault twice: the file is where the user can mend it.
+        diagnosis.findings = [finding for finding in diagnosis.findings if finding.code != "WEIGHT_NONFINITE"]
+        diagnosis.verdict = replace(diagnosis.verdict, finding=broken)
     if diagnosis.verdict is None and diagnosis.errors:
         first, *rest = diagnosis.errors
         innocent = [f"{check.name}: {check.sentence}" for check in diagnosis.checks if check.answer == "innocent"]

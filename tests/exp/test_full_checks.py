@@ -1,0 +1,92 @@
+"""--guard_level full names the first bad tensor of a step, finds blind attention rows, and tells its cost."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from exp.guard import GuardConfig
+from tests.faults import FAULTS, Bench
+from utils.errors import UsageError
+
+FULL = GuardConfig(guard_level="full", max_skipped_steps=1000)
+
+
+@pytest.mark.parametrize(
+    ("fault", "named"),
+    [
+        ("DATA_NAN", "input"),
+        ("WEIGHT_NONFINITE", "weight "),
+        ("ACTIVATION_NONFINITE", "output"),
+        ("LOSS_NONFINITE", "loss"),
+        ("GRAD_NONFINITE", "gradient "),
+    ],
+)
+def test_the_first_bad_tensor_of_a_step_is_named(fault: str, named: str, caplog: pytest.LogCaptureFixture) -> None:
+    """In the order of the step: what follows in the same step only follows from it."""
+    bench = Bench(guard=FULL)
+    FAULTS[fault](bench, np.random.default_rng(0))
+    with caplog.at_level(logging.INFO):
+        bench.trainer().fit()
+    line = next(record.message for record in caplog.records if "first not finite" in record.message)
+    assert f": {named}" in line and "step" in line
+    assert "% of the epoch" in caplog.text
+
+
+def test_a_sound_training_is_looked_at_and_nothing_named(caplog: pytest.LogCaptureFixture) -> None:
+    """And its result is bit for bit the one without the looking."""
+    ends = []
+    for guard in (FULL, GuardConfig()):
+        trainer = Bench(guard=guard).trainer()
+        with caplog.at_level(logging.INFO):
+            trainer.fit()
+        ends.append(list(trainer.model.state_dict().values()))
+    assert "first not finite" not in caplog.text and "0 not finite" in caplog.text
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+
+
+def test_an_attention_mask_patched_after_it_was_built_is_found() -> None:
+    """Fused attention gives 0 for a row that sees nothing: where nothing learns from it no step is bad, only wrong."""
+
+    def blind(module, inputs):
+        hidden = inputs[1].hidden.clone()
+        hidden[5] = True
+        return (inputs[0], replace(inputs[1], hidden=hidden), *inputs[2:])
+
+    def patch(trainer) -> None:
+        trainer.model.blocks.attn_layers[0].attention.register_forward_pre_hook(blind)
+
+    def freeze_bias(trainer) -> None:
+        for name, parameter in trainer.model.named_parameters():
+            parameter.requires_grad_("attn_bias" not in name)
+
+    plain = Bench(before_fit=[patch, freeze_bias]).trainer()
+    plain.fit()
+    assert plain.watch.skipped == 0, "the guard alone cannot see it"
+    learning = Bench(before_fit=[patch]).first_verdict()
+    assert learning is not None and learning[1].code == "ATTENTION_MASK_EMPTY"
+    with pytest.raises(UsageError) as caught:
+        Bench(before_fit=[patch, freeze_bias], guard=FULL).trainer().fit()
+    assert caught.value.code == "ATTENTION_MASK_EMPTY" and caught.value.exit_code == 2
+    assert "attn_layers.0.attention" in caught.value.where and "row 5" in caught.value.where
+
+
+def test_anomaly_mode_names_the_operation_and_the_step_is_skipped(caplog: pytest.LogCaptureFixture) -> None:
+    """Torch ends the backward pass there; the run must go on."""
+
+    def patch(trainer) -> None:
+        def zero_root(module, inputs, output):
+            return output + torch.sqrt(output * 0.0) * 0.0
+
+        trainer.model.head.register_forward_hook(zero_root)
+
+    bench = Bench(before_fit=[patch], guard=GuardConfig(detect_anomaly=True, max_skipped_steps=1000))
+    with caplog.at_level(logging.WARNING), pytest.warns(UserWarning, match="Error detected in SqrtBackward"):
+        trainer = bench.trainer()
+        trainer.fit()
+    assert "ANOMALY" in caplog.text and "SqrtBackward0" in caplog.text
+    assert trainer.watch.skipped == 6
