@@ -75,13 +75,18 @@ def inspect_missing(cut: CutTable, clean: CleaningConfig, batch_size: int | None
             "are left out for them.",
             where=f"{cut.table.source}, {listed(list(columns))}, first in region {region} at {place}",
             evidence=_evidence(figures, refused=refused),
-            next_command="--fill forward_then_zero (training mean), --fill drop (leave these windows out), or mend the "
-            "source and prepare again"
-            if refused
-            else "",
+            next_command=_way_out(clean) if refused else "",
             figures=figures,
         )
     ]
+
+
+def _way_out(clean: CleaningConfig) -> str:
+    forward = "" if clean.fill.startswith("forward") else "--fill forward (repeat the last value, the default), "
+    return (
+        f"{forward}--fill forward_then_zero (training mean), --fill drop (leave these windows out), or mend the source "
+        "and prepare again"
+    )
 
 
 def _evidence(figures: dict[str, Any], *, refused: bool) -> str:

@@ -35,9 +35,11 @@ class ForeseenError(ValueError):
         self.where = where
         self.evidence = evidence
         self.next_command = next_command
+        self.others: tuple[ForeseenError, ...] = ()
 
     def __str__(self) -> str:
-        return message(self.code, self.what, self.where, self.evidence, self.next_command)
+        own = message(self.code, self.what, self.where, self.evidence, self.next_command)
+        return "\n".join([own, *map(str, self.others)])
 
     def __reduce__(self) -> tuple[Callable[[], ForeseenError], tuple[()], dict[str, Any]]:
         # An exception is by default made again from its text alone; this one comes whole out of another process.
@@ -53,18 +55,11 @@ def message(code: str, what: str, where: str = "", evidence: str = "", next_comm
     return "\n".join(lines)
 
 
-def join(errors: Sequence[ForeseenError], summary: str = "things are missing") -> ForeseenError:
-    """Make one message of several that were found together; the exit code is the smallest of theirs."""
+def join(errors: Sequence[ForeseenError]) -> ForeseenError:
+    """Make one of several that were found together: each is told in full, and the smallest exit code is that of all."""
     first, *rest = sorted(errors, key=lambda error: error.exit_code)
-    if not rest:
-        return first
-    return type(first)(
-        first.code,
-        f"{len(errors)} {summary}. " + " ".join(f"({error.code}) {error.what}" for error in (first, *rest)),
-        where="; ".join(error.where for error in (first, *rest)),
-        evidence="; ".join(error.evidence for error in (first, *rest)),
-        next_command="; and ".join(error.next_command for error in (first, *rest)),
-    )
+    first.others = tuple(rest)
+    return first
 
 
 class UsageError(ForeseenError):

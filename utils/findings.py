@@ -77,4 +77,4 @@ def require_no_error(findings: Iterable[Finding]) -> None:
     """
     errors = [finding.as_error() for finding in findings if finding.severity == "error"]
     if errors:
-        raise join(errors, "problems were found")
+        raise join(errors)

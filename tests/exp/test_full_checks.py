@@ -61,6 +61,7 @@ def test_an_attention_mask_patched_after_it_was_built_is_found() -> None:
         trainer.model.blocks.attn_layers[0].attention.register_forward_pre_hook(blind)
 
     plain = Bench(before_fit=[patch]).trainer()
+    plain.model.eval()
     with torch.no_grad():
         ids = torch.arange(4)
         assert bool(torch.isfinite(plain.model(plain.train.inputs(ids), plain.train.marks[ids])).all())
