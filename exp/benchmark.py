@@ -1,7 +1,7 @@
-"""Where the time of an epoch goes: python -m exp.benchmark epoch (bash scripts/benchmark.sh epoch).
+"""Where the time goes, as ratios of one run: python -m exp.benchmark epoch|guard (bash scripts/benchmark.sh epoch).
 
-Sizes are those of the case: 6,224 windows of 1440 x 27, batches of 16. The model is small on purpose: the smaller it
-is, the larger the share of everything around it.
+Sizes of `epoch` are those of the case: 6,224 windows of 1440 x 27, batches of 16. The model is small on purpose: the
+smaller it is, the larger the share of everything around it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 
 import models
 from data_provider.windows import WindowSet, build_index
+from exp import guard_benchmark
 from exp.guard import GuardConfig
 from exp.objective import Objective
 from exp.trainer import Trainer, TrainerConfig
@@ -28,16 +29,26 @@ N_REGIONS, ROWS, N_VARIABLES, CONTEXT = 5, 2684, 27, 1440
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkConfig:
-    """Benchmark."""
+    """Benchmark.
 
-    part: str = field(default="epoch", metadata={"help": "what is measured; so far: epoch"})
-    d_model: int = field(default=64, metadata={"help": "width of the model"})
-    e_layers: int = field(default=2, metadata={"help": "layers of the model"})
+    Raises:
+        UsageError: ``CONFIG``, there is no such part.
+    """
+
+    part: str = field(default="epoch", metadata={"help": "what is measured: epoch, guard"})
+    d_model: int = field(default=64, metadata={"help": "width of the model, for epoch"})
+    e_layers: int = field(default=2, metadata={"help": "layers of the model, for epoch"})
+    preset: str = field(default="small", metadata={"help": "option whose step is measured, for guard"})
+    pairs: int = field(default=20, metadata={"help": "steps with and without in turn, for guard"})
 
     def __post_init__(self) -> None:
-        if self.part != "epoch":
+        if self.part not in PARTS:
             raise UsageError(
-                "CONFIG", f"There is no benchmark {self.part!r}.", where="--part", next_command="--part epoch"
+                "CONFIG",
+                f"There is no benchmark {self.part!r}.",
+                where="--part",
+                evidence=f"parts: {', '.join(PARTS)}",
+                next_command="--part epoch",
             )
 
 
@@ -112,6 +123,9 @@ def _model(config: BenchmarkConfig) -> torch.nn.Module:
     return models.build("timer_xl_classifier", SimpleNamespace(**sizes, n_variables=N_VARIABLES, n_classes=2))
 
 
+PARTS = {"epoch": measure_epoch, "guard": lambda config: guard_benchmark.measure(config.preset, config.pairs)}
+
+
 def main(words: list[str]) -> int:
     """Print the figures as JSON and return the exit code."""
     if words and not words[0].startswith("-"):
@@ -120,7 +134,7 @@ def main(words: list[str]) -> int:
         "-m exp.benchmark",
         __doc__ or "",
         BenchmarkConfig,
-        lambda config: print(json.dumps(measure_epoch(config), indent=2)),
+        lambda config: print(json.dumps(PARTS[config.part](config), indent=2)),
         argv=words,
     )
 

@@ -193,10 +193,9 @@ class Trainer:
     def _step(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Take one optimizer step, in micro-batches where needed; return mean loss and number of right answers."""
         self.optimizer.zero_grad(set_to_none=True)
-        rates = tuple(float(rate) for rate in self.schedule.get_last_lr())
-        self.learning_rate = rates[0]
-        state = RandomState.capture(self.device)
-        self.guard.before_forward(StepRecord(self.step_number, self.epoch, self.batch, ids, state, rates))
+        step = self.record(ids)
+        self.learning_rate = step.learning_rates[0]
+        self.guard.before_forward(step)
         loss, correct = self._backward(ids)
         if self.checks is not None:
             self.checks.gradients(self.model, f"step {self.step_number}")
@@ -204,6 +203,11 @@ class Trainer:
         self.schedule.step()
         self.step_number += 1
         return loss, correct
+
+    def record(self, ids: torch.Tensor) -> StepRecord:
+        """Return what must be known before a step on the windows `ids` to be able to repeat it."""
+        rates = tuple(float(rate) for rate in self.schedule.get_last_lr())
+        return StepRecord(self.step_number, self.epoch, self.batch, ids, RandomState.capture(self.device), rates)
 
     def _backward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute loss and gradients; what torch's anomaly mode stops counts as a loss that is not finite."""

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Where the time goes, on this machine, as JSON.
 #   bash scripts/benchmark.sh epoch      share of an epoch outside model and optimizer (6,224 windows of 1440 x 27)
+#   bash scripts/benchmark.sh guard      a guarded step against a plain one (option small; --preset tiny)
 cd "$(dirname "$0")/.."
 source scripts/setup.sh
 exec "$PYTHON" -m exp.benchmark "$@"

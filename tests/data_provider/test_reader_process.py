@@ -60,7 +60,7 @@ def test_a_foreseen_error_comes_back_whole(reader: ReaderProcess[list[int]], kin
     """Exceptions travel by their text alone unless told otherwise: code, evidence and exit code would be lost."""
     with pytest.raises(kind) as caught:
         reader.read(FILE, refuse, kind)
-    assert vars(caught.value) == {"code": "SOME_CODE", "what": "it is wrong"} | PARTS
+    assert vars(caught.value) == {"code": "SOME_CODE", "what": "it is wrong", "others": ()} | PARTS
     assert caught.value.exit_code == kind.exit_code
 
 
