@@ -21,11 +21,12 @@ Examination = Callable[[Suspect], Cause | str]
 STATES: tuple[Examination, ...] = (weights.examine, batch_data.examine_inputs, batch_data.examine_labels)
 
 
-def attribute(suspect: Suspect) -> Verdict:
+def attribute(suspect: Suspect, *, with_record: bool = True) -> Verdict:
     """Find the cause of a step that was not finite.
 
     Args:
         suspect: the step; its model is used up by the experiments.
+        with_record: also take the step as it was, for its figures; without, only what proves the cause is computed.
 
     Returns:
         One verdict. Its code is ``NOT_REPRODUCIBLE`` where the step, taken again, is finite.
@@ -34,8 +35,8 @@ def attribute(suspect: Suspect) -> Verdict:
     causes, innocent, cleaned = _states(suspect)
     # A label that is no class cannot be fed to a loss: there the record is that of the step without it.
     countable = not any(cause.finding.code == "LABEL_RANGE" for cause in causes)
-    original = replay(suspect if countable else cleaned)
-    last = replay(cleaned) if causes and countable else original
+    last = replay(cleaned)
+    original = replay(suspect) if causes and countable and with_record else last
     findings = [cause.finding for cause in causes]
     if not last.is_finite:
         further, sentences = arithmetic.examine(cleaned, last)

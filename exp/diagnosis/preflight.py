@@ -25,7 +25,7 @@ from utils.findings import Finding
 from utils.reproducibility import seed_everything
 
 logger = logging.getLogger(__name__)
-WINDOWS_EXAMINED = 2
+WINDOWS_EXAMINED = 1
 # Where there are no data, a model is looked at with the sizes of a table that prepare makes of ERA5.
 USUAL_VARIABLES, USUAL_REGIONS, USUAL_MARKS = 27, 5, 4
 
@@ -191,9 +191,8 @@ def _what_missing_values_do(
     assert data.cut is not None
     windows = data_check.touched_windows(data.cut, device, WINDOWS_EXAMINED)
     ids = torch.arange(len(windows), device=device)
-    verdict = attribute(
-        model_check.suspect_of(forecaster, windows, ids, variables, "a batch of windows with missing values")
-    )
+    suspect = model_check.suspect_of(forecaster, windows, ids, variables, "a window with missing values")
+    verdict = attribute(suspect, with_record=False)
     of_table = next(
         (finding for finding in data.findings if finding.code == verdict.code and finding.severity == "error"), None
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,11 +29,17 @@ def describe(tensor: torch.Tensor) -> dict[str, Any]:
 def gradient_norms(model: nn.Module) -> dict[str, float]:
     """Return parameter -> exact (float64) gradient norm, largest first; those that are not finite come before all."""
     norms = {
-        name: float(parameter.grad.detach().double().norm())
+        name: _exact_norm(parameter.grad.detach())
         for name, parameter in model.named_parameters()
         if parameter.grad is not None
     }
     return dict(sorted(norms.items(), key=lambda item: (item[1] == item[1], -item[1])))
+
+
+def _exact_norm(gradient: torch.Tensor) -> float:
+    """Return the norm; in float64 only where float32 overflows, since a wide copy of a large model takes a while."""
+    norm = float(torch.linalg.vector_norm(gradient.float()))
+    return norm if math.isfinite(norm) else float(gradient.double().norm())
 
 
 def sentence(figures: Mapping[str, Any]) -> str:

@@ -256,7 +256,7 @@ def _before(name: str, result: Replay) -> Callable[..., None]:
             if isinstance(value, AttentionLayout):
                 rows = value.hidden.all(dim=-1).nonzero().flatten().tolist()
                 result.blind_rows += [(name, row) for row in rows if (name, row) not in result.blind_rows]
-        if result.first_place is None and not _is_finite(inputs):
+        if result.first_place is None and not math.isfinite(_extent(inputs)):
             result.first_place = Place(name, True, _figures(inputs), {})
 
     return hook
@@ -264,11 +264,10 @@ def _before(name: str, result: Replay) -> Callable[..., None]:
 
 def _after(name: str, result: Replay) -> Callable[..., None]:
     def hook(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        for value in _tensors(output):
-            finite = value[torch.isfinite(value)]
-            if finite.numel():
-                result.largest[name] = max(result.largest.get(name, 0.0), float(finite.abs().max()))
-        if result.first_place is None and not _is_finite(output):
+        extent = _extent(output)
+        if math.isfinite(extent):
+            result.largest[name] = max(result.largest.get(name, 0.0), extent)
+        elif result.first_place is None:
             result.first_place = Place(name, False, _figures(inputs), _figures(output))
 
     return hook
@@ -303,8 +302,10 @@ def _tensors(value: Any) -> list[torch.Tensor]:
     return []
 
 
-def _is_finite(value: Any) -> bool:
-    return all(bool(torch.isfinite(tensor).all()) for tensor in _tensors(value))
+def _extent(value: Any) -> float:
+    """Return the largest absolute value; NaN where there is one, since both ends of a range with NaN are NaN."""
+    ends = [end for tensor in _tensors(value) if tensor.numel() for end in torch.aminmax(tensor)]
+    return float(torch.stack([end.float() for end in ends]).abs().max()) if ends else 0.0
 
 
 def _figures(value: Any) -> dict[str, Any]:
