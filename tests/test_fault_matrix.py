@@ -139,7 +139,10 @@ def test_o4_a_spent_budget_ends_the_run_also_at_the_floor_of_the_loss_scale(the_
     """A scaler that halves for ever would skip for ever in silence."""
 
     def spoil(trainer: Trainer) -> None:
-        trainer.model.head.weight.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[union-attr]
+        def hook(module, inputs, output):
+            output.register_hook(lambda gradient: gradient * float("inf"))
+
+        trainer.model.head.register_forward_hook(hook)  # type: ignore[union-attr]
         if trainer.scaler is not None:
             trainer.scaler.update(1.0)
 
