@@ -70,7 +70,7 @@ def examine_labels(suspect: Suspect) -> Cause | str:
     labels = suspect.windows.labels[suspect.ids]
     wrong = (labels < 0) | (labels >= suspect.n_classes)
     if not bool(wrong.any()):
-        return f"the labels are innocent: all {len(labels)} are classes 0 to {suspect.n_classes - 1}"
+        return f"the labels are innocent: each is a class from 0 to {suspect.n_classes - 1}"
     sample = int(wrong.nonzero()[0])
     window = int(suspect.ids[sample])
     index = suspect.windows.index
