@@ -10,7 +10,7 @@ echo "[test] 1 of 3: style"
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 echo "[test] 2 of 3: types"
-"$PYTHON" -m mypy run.py models layers data_provider exp utils
+"$PYTHON" -m mypy run.py debug_nan_source.py models layers data_provider exp utils scripts
 echo "[test] 3 of 3: tests"
 # One thread a worker: two workers with two threads each would wait for one another.
 OMP_NUM_THREADS=1 MPLCONFIGDIR=${MPLCONFIGDIR:-$(mktemp -d)} exec "$PYTHON" -m pytest -q -n 2 --dist worksteal "$@"

@@ -38,10 +38,10 @@ def render(diagnosis: Diagnosis, pictures: Mapping[str, bytes]) -> str:
         "<h1>Diagnosis</h1>",
         f"<p class=small>{_subject(diagnosis.subject)}</p>",
         _headline(diagnosis),
-        _section("Four questions", _checks(diagnosis)),
+        _section("What was looked at", _checks(diagnosis)),
         _section("What was found", "".join(_finding(finding) for finding in diagnosis.findings)),
         *(_section(title, _picture(title, png)) for title, png in pictures.items()),
-        _section("Steps that were not finite", "".join(_verdict(verdict) for verdict in diagnosis.bad_steps)),
+        _section("Further steps that were not finite", "".join(map(_verdict, diagnosis.bad_steps[:-1]))),
         _section("Range of each variable", _ranges(diagnosis.ranges)),
         _section("The examined batch", _batch(diagnosis.batch)),
     ]
@@ -119,4 +119,4 @@ def _section(title: str, content: str) -> str:
 def _number(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, float | int):
         return "" if value is None else str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.5g}"

@@ -32,6 +32,7 @@ def missing_map(missing: MissingMap) -> Figure:
     """Draw variables against time; the darker, the larger the share of missing values."""
     import matplotlib.dates as dates
     from matplotlib.colors import LogNorm
+    from matplotlib.ticker import PercentFormatter
 
     rows = len(missing.variables)
     figure, (axes,) = new_figure(7.2, 1.6 + ROW_INCHES * rows)
@@ -47,14 +48,16 @@ def missing_map(missing: MissingMap) -> Figure:
     axes.set_xlim(edges[0], edges[-1])
     axes.xaxis.set_major_locator(dates.AutoDateLocator(maxticks=8))
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
-    bar = figure.colorbar(mesh, ax=axes, pad=0.02)
-    bar.set_label("share missing", fontsize=9, color=INK)
+    bar = figure.colorbar(mesh, ax=axes, pad=0.02, format=PercentFormatter(1.0, decimals=None))
+    bar.set_label("missing, all regions", fontsize=9, color=INK)
     bar.ax.tick_params(labelsize=8)
     return figure
 
 
 def step_history(steps: list[tuple[int, float, float]]) -> Figure:
     """Draw loss and gradient norm of the latest steps; a step that was not finite is a mark at the foot."""
+    from matplotlib.ticker import MaxNLocator
+
     numbers = np.array([step for step, _, _ in steps])
     figure, panels = new_figure(7.2, 4.6, 2, sharex=True)
     for axes, at, name, colour in ((panels[0], 1, "loss", BLUE), (panels[1], 2, "gradient norm", BLUE)):
@@ -74,6 +77,7 @@ def step_history(steps: list[tuple[int, float, float]]) -> Figure:
             )  # fmt: skip
         legend(panels[0])
     panels[1].set_xlabel("step", color=INK)
+    panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in panels:
         axes.tick_params(colors=GREY)
     return figure
