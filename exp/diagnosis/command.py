@@ -6,7 +6,7 @@ import logging
 from datetime import datetime
 from pathlib import Path
 
-from exp.diagnosis import bundle, preflight
+from exp.diagnosis import bundle, preflight, record
 from exp.diagnosis.attribution import attribute
 from exp.diagnosis.report import Diagnosis
 from exp.settings import Settings
@@ -52,6 +52,10 @@ def tell(diagnosis: Diagnosis) -> None:
         if finding.severity != "error":
             logger.info("%s (%s)", finding, finding.severity)
     _tell_ranges(diagnosis)
+    described = {name: diagnosis.batch[name] for name in ("input", "target", "output") if name in diagnosis.batch}
+    described |= {f"loss term {name}": figures for name, figures in diagnosis.batch.get("loss_terms", {}).items()}
+    for name, figures in described.items():
+        logger.info("%-28s %s", name, record.sentence(figures))
     norms = diagnosis.batch.get("gradient_norms", {})
     if norms:
         logger.info("gradient norms, largest first:")

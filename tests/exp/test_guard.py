@@ -217,3 +217,27 @@ def test_impossible_values_are_refused_by_flag(flag: str, value: float) -> None:
     """A NaN as clip value would turn every gradient into NaN."""
     with pytest.raises(UsageError, match=f"--{flag}"):
         GuardConfig(**{flag: value})
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_step_on_a_gpu_waits_for_nothing() -> None:
+    """A hidden synchronisation in every step costs more than all the rest of the guard."""
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2)).cuda()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
+    outcomes: list[Outcome] = []
+    guard = Guard(model, optimizer, clip_grad_norm=1.0, on_outcome=outcomes.append)
+    x, labels = torch.randn(6, 4, device="cuda"), torch.zeros(6, dtype=torch.long, device="cuda")
+    poisoned = x.clone()
+    poisoned[2, 1] = float("nan")
+    ids = torch.arange(6, device="cuda")
+    for number, batch in enumerate((x, x, poisoned, x)):
+        torch.cuda.set_sync_debug_mode("default" if number == 0 else "error")
+        optimizer.zero_grad()
+        guard.before_forward(StepRecord(number, 1, number + 1, ids, RandomState.capture(ids.device), (0.1,)))
+        loss = nn.functional.cross_entropy(model(batch), labels)
+        loss.backward()
+        guard.step(loss.detach())
+    torch.cuda.set_sync_debug_mode("default")
+    guard.read_pending()
+    assert [outcome.is_bad for outcome in outcomes] == [False, False, True, False]
+    assert all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())

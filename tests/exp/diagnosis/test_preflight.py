@@ -166,3 +166,18 @@ def test_the_size_of_the_case_is_looked_at_in_a_moment(tmp_path: Path) -> None:
     started = time.monotonic()
     found = preflight.examine(settings(tmp_path, "--seq_len", "1440", "--input_token_len", "96"), CPU)
     assert found.splits is not None and time.monotonic() - started < 60
+
+
+def test_a_device_that_fails_is_named_with_its_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that does not fit torch shows in the first kernel, not in the import."""
+    from models import timer_xl_classifier
+
+    def fails(*_: object, **__: object) -> torch.Tensor:
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+
+    make_table.write(tmp_path)
+    monkeypatch.setattr(timer_xl_classifier.Model, "forward", fails)
+    found = preflight.examine(settings(tmp_path), CPU)
+    (error,) = found.diagnosis.errors
+    assert error.code == "DEVICE_FAILED" and "no kernel image" in error.evidence
+    assert f"torch {torch.__version__}" in error.evidence and error.kind.exit_code == 5
