@@ -140,6 +140,7 @@ class Trainer:
         self.epoch = self.step_number = self.batch = 0
         self.learning_rate = config.learning_rate
         self.history: list[Row] = []
+        self.epoch_start: dict[str, torch.Tensor] = {}
 
     def fit(self) -> list[Row]:
         """Train until the last epoch or until a callback says stop; return the history, a row an epoch.
