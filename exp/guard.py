@@ -99,6 +99,7 @@ class Outcome:
         norm: total gradient norm before clipping.
         is_bad: loss or norm is not finite, so the step changed nothing.
         loss_scale: of float16, None without a scaler.
+        is_scale_lowered: the scaler met gradients that are not finite, and lowered its scale for the next step.
     """
 
     step: StepRecord
@@ -106,12 +107,17 @@ class Outcome:
     norm: float
     is_bad: bool
     loss_scale: float | None
+    is_scale_lowered: bool = False
 
     @property
     def is_scaler_overflow(self) -> bool:
-        """True where float16 gradients overflowed because of the loss scale, which halves itself: nothing is wrong."""
+        """True where float16 gradients overflowed because of the loss scale, which halves itself: nothing is wrong.
+
+        Finite gradients whose norm overflows are no such case: the scaler keeps its scale, and would for ever.
+        """
         return (
             self.is_bad
+            and self.is_scale_lowered
             and self.loss_scale is not None
             and self.loss_scale > LOSS_SCALE_FLOOR
             and math.isfinite(self.loss)
@@ -167,23 +173,29 @@ class Guard:
             loss: scalar training loss, detached, on the device.
         """
         assert self._step is not None, "before_forward comes first"
-        scale = torch.ones_like(loss)
+        given = gradients(self._parameters)
+        # Anomaly mode can end a backward pass before its first gradient; a scaler refuses to look at none.
+        scaler = self.scaler if given else None
+        scale = next_scale = torch.ones_like(loss)
         if self.scaler is not None:
-            scale = self.scaler.scale(scale)
-            self.scaler.unscale_(self.optimizer)
-        norm = get_total_norm(gradients(self._parameters))
+            scale = next_scale = self.scaler.scale(scale)
+        if scaler is not None:
+            scaler.unscale_(self.optimizer)
+        norm = get_total_norm(given) if given else torch.zeros_like(loss)
         bad = ~(torch.isfinite(norm) & torch.isfinite(loss))
         if self.clip_grad_norm > 0:
             clip_grads_with_norm_(self._parameters, self.clip_grad_norm, norm)
         self.read_pending()
         self._step_unless(bad)
-        if self.scaler is not None:
-            self.scaler.update()
+        if scaler is not None:
+            scaler.update()
+            next_scale = scaler.scale(torch.ones_like(loss))
             if self._is_scale_too_low:
-                self.scaler.update(LOSS_SCALE_FLOOR)
+                scaler.update(LOSS_SCALE_FLOOR)
         for buffer, kept in zip(self._statistics.values(), self._kept, strict=True):
             buffer.copy_(torch.where(bad, kept, buffer))
-        self._pending = (self._step, *_to_host(torch.stack((bad.float(), loss.float(), norm.float(), scale.float()))))
+        figures = (bad, loss, norm, scale, next_scale < scale)
+        self._pending = (self._step, *_to_host(torch.stack([figure.float() for figure in figures])))
         if not self._reads_late:
             self.read_pending()
 
@@ -198,8 +210,8 @@ class Guard:
         self._pending = None
         if event is not None:
             event.synchronize()
-        bad, loss, norm, scale = figures.tolist()
-        outcome = Outcome(step, loss, norm, bool(bad), scale if self.scaler is not None else None)
+        bad, loss, norm, scale, lowered = figures.tolist()
+        outcome = Outcome(step, loss, norm, bool(bad), scale if self.scaler is not None else None, bool(lowered))
         self._is_scale_too_low = outcome.loss_scale is not None and scale < LOSS_SCALE_FLOOR
         if not outcome.is_bad:
             self.last_applied = step

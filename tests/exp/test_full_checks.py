@@ -88,3 +88,19 @@ def test_anomaly_mode_names_the_operation_and_the_step_is_skipped(caplog: pytest
         trainer.fit()
     assert "ANOMALY" in caplog.text and "SqrtBackward0" in caplog.text
     assert trainer.watch.skipped == 6
+
+
+@pytest.mark.parametrize("precision", [None, torch.float16], ids=["float32", "float16"])
+def test_anomaly_mode_may_stop_before_the_first_gradient(
+    precision: torch.dtype | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A loss scaler refuses to look at no gradients at all, which would end the run with a traceback."""
+    bench = Bench(
+        precision=precision,
+        loss=lambda logits, labels: torch.sqrt(logits.sum() * 0.0) * 0.0,
+        guard=GuardConfig(detect_anomaly=True, max_skipped_steps=1000),
+    )
+    with caplog.at_level(logging.WARNING), pytest.warns(UserWarning, match="Error detected in SqrtBackward"):
+        trainer = bench.trainer()
+        trainer.fit()
+    assert "ANOMALY" in caplog.text and trainer.watch.skipped == 6 and trainer.watch.scaler_overflows == 0

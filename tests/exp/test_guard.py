@@ -188,6 +188,20 @@ def test_a_float16_overflow_halves_the_scale_and_is_no_fault_until_the_floor() -
     assert all(outcome.is_bad for outcome in bench.outcomes)
 
 
+def test_huge_finite_gradients_in_float16_are_a_fault_and_not_the_scalers_search() -> None:
+    """Their norm overflows, the scaler sees nothing wrong and keeps its scale: such a run would skip for ever."""
+    bench = Bench(scale=1024.0)
+    for _ in range(3):
+        bench.start()
+        bench.scaler.scale(torch.ones(()))  # type: ignore[union-attr]
+        for parameter in bench.model.parameters():
+            parameter.grad = torch.full_like(parameter, 2e19 * 1024)
+        bench.guard.step(torch.tensor(0.69))
+    bench.guard.read_pending()
+    assert [outcome.loss_scale for outcome in bench.outcomes] == [1024.0] * 3
+    assert all(outcome.is_bad and not outcome.is_scaler_overflow for outcome in bench.outcomes)
+
+
 def test_a_float16_step_with_a_loss_that_is_not_finite_is_a_fault_at_any_scale() -> None:
     """No scale can heal a forward pass that overflows."""
     bench = Bench(scale=1024.0)

@@ -21,7 +21,7 @@ STATE = RandomState.capture(torch.device("cpu"))
 def outcome(number: int, loss: float = 0.7, norm: float = 0.5, scale: float | None = None) -> Outcome:
     bad = not (loss == loss and abs(norm) < float("inf") and norm == norm)
     step = StepRecord(number, 1, number + 1, torch.arange(3), STATE, (1e-3,))
-    return Outcome(step, loss, norm, bad, scale)
+    return Outcome(step, loss, norm, bad, scale, is_scale_lowered=bad and scale is not None)
 
 
 def watch(explain=None, steps_per_epoch: int = 100, **flags) -> StepWatch:
