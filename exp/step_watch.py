@@ -36,7 +36,8 @@ class StepWatch:
     Args:
         config: clipping, policy and budget.
         steps_per_epoch: attempted steps of an epoch, for the budget.
-        explain: finds the cause of a bad step; called for the first of each epoch. None: nobody is asked.
+        explain: finds the cause of a bad step; called for the first of each epoch, and for the one that ends the run,
+            which need not have the same cause. None: nobody is asked.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class StepWatch:
         """Count anew."""
         self.skipped = self.scaler_overflows = self.spikes = 0
         self.verdict: Verdict | None = None
+        self._verdict_before: Verdict | None = None
         self.norms: list[float] = []
         self.first_steps: list[StepRecord] = []
 
@@ -126,13 +128,14 @@ class StepWatch:
     def _see_bad(self, outcome: Outcome) -> None:
         self.skipped += 1
         self._in_a_row += 1
-        if self.explain and self.verdict is None:
-            self.verdict = self.explain(outcome)
+        is_last = (
+            self.config.nan_policy == "stop" or self.skipped > self.budget or self._in_a_row >= LONGEST_RUN_OF_SKIPS
+        )
+        if self.explain and (self.verdict is None or is_last):
+            self._verdict_before, self.verdict = self.verdict, self.explain(outcome)
             self.first_verdict = self.first_verdict or self.verdict
             logger.warning("%s", self.verdict)
-        if self.config.nan_policy == "stop" or (self.verdict and self.verdict.code in PERMANENT):
-            raise self._end(outcome)
-        if self.skipped > self.budget or self._in_a_row >= LONGEST_RUN_OF_SKIPS:
+        if is_last or (self.verdict and self.verdict.code in PERMANENT):
             raise self._end(outcome)
 
     def _end(self, outcome: Outcome) -> NumericalError:
@@ -151,8 +154,10 @@ class StepWatch:
                 "skipped and changed nothing",
                 next_command="add --guard_level full to name the first bad tensor",
             )
-        verdict = self.verdict
+        verdict, before = self.verdict, self._verdict_before
         reason = f"--nan_policy stop: ended at {step}" if self.config.nan_policy == "stop" else f"{spent}; {step}"
+        if before and before.code != verdict.code:
+            reason += f"; the first bad step of this epoch had another cause, {before.code}: {before.where}"
         return NumericalError(
             verdict.code,
             verdict.what,

@@ -230,6 +230,31 @@ def test_o9_a_weight_that_turned_nan_between_two_steps_is_named_and_not_the_data
     assert "1 of 50" in said and the_run.hash_of_last() == the_run.good_file
 
 
+def test_a_run_with_two_faults_ends_under_the_name_of_the_one_that_ended_it_and_keeps_a_bundle_of_each(
+    the_run: Run,
+) -> None:
+    """A missing cell must not be blamed for the weight that broke after it."""
+
+    def cell_then_weight(trainer: Trainer) -> None:
+        usual, whole = trainer.guard.on_outcome, trainer.train.table.clone()
+        trainer.train.table.fill_(float("nan"))
+
+        def mend_and_break(outcome) -> None:
+            usual(outcome)
+            trainer.guard.on_outcome = usual
+            trainer.train.table.copy_(whole)
+            set_nan_weight(trainer)
+
+        trainer.guard.on_outcome = mend_and_break
+
+    the_run.inject(cell_then_weight)
+    code, said = the_run.start("--max_skipped_steps", "1")
+    assert code == 5 and the_run.verdict()["code"] == "WEIGHT_NONFINITE"
+    assert "another cause, DATA_NAN" in said and the_run.hash_of_last() == the_run.good_file
+    bundles = [json.loads(path.read_text()) for path in sorted((the_run.folder / "runs").rglob("bundle.json"))]
+    assert [made["verdict"]["code"] for made in bundles] == ["DATA_NAN", "WEIGHT_NONFINITE"]
+
+
 def test_o10_a_validation_that_is_nan_never_becomes_the_best_and_two_in_a_row_end_the_run(the_run: Run) -> None:
     """In the case NaN compared as an improvement and was saved as the best."""
     usual = NetworkForecaster._validate

@@ -37,7 +37,7 @@ class Explainer:
     ) -> None:
         self.run, self.settings, self.dimensions = run, settings, dimensions
         self.variables, self.diagnosis = variables, diagnosis
-        self._is_bundled = False
+        self._bundled: set[str] = set()
 
     def __call__(self, trainer: Trainer, outcome: Outcome) -> Verdict:
         """Find the cause of a bad step, and keep it.
@@ -61,8 +61,8 @@ class Explainer:
         self.diagnosis.steps = list(trainer.watch.recent)
         page = self.diagnosis.write(self.run)
         logger.info("explained in %.1f s: %s", time.monotonic() - started, page)
-        if not self._is_bundled:
-            self._is_bundled = True
+        if verdict.code not in self._bundled:
+            self._bundled.add(verdict.code)
             folder = bundle.save(
                 self.run / f"bundle-step{outcome.step.number}",
                 replace(suspect, model=own_copy(trainer.model, trainer.guard.statistics_before())),

@@ -74,13 +74,27 @@ def test_the_first_bad_step_of_an_epoch_is_explained_and_gives_the_end_its_name(
     with pytest.raises(NumericalError) as caught:
         for number in range(4):
             seen.see(outcome(number, loss=NAN))
-    assert len(asked) == 1 and asked[0].step.number == 0
+    assert [seen.step.number for seen in asked] == [0, 3], "the first of the epoch, and the one that ends the run"
     assert caught.value.code == "DATA_NAN" and caught.value.exit_code == 5
+    assert "another cause" not in caught.value.evidence
     assert "SKIP_BUDGET: 4 of 3" in str(caught.value) and "row 7" in str(caught.value)
     assert seen.row()["skip_cause"] == "DATA_NAN"
     seen.start_epoch()
     seen.see(outcome(5, loss=NAN))
-    assert len(asked) == 2, "the next epoch asks again: its cause may be another"
+    assert len(asked) == 3, "the next epoch asks again: its cause may be another"
+
+
+def test_a_run_ends_under_the_name_of_the_step_that_ended_it_and_tells_the_first_cause_too() -> None:
+    """A missing cell early in the epoch would be blamed for a weight that broke later: a confident wrong verdict."""
+    codes = iter(["DATA_NAN", "GRAD_HUGE"])
+    seen = watch(lambda _: blames(next(codes))[0](outcome(0)), max_skipped_steps=1000)
+    with pytest.raises(NumericalError) as caught:
+        seen.see(outcome(0, loss=NAN))
+        seen.see(outcome(1))
+        for number in range(2, 20):
+            seen.see(outcome(number, norm=float("inf")))
+    assert caught.value.code == "GRAD_HUGE" and "another cause, DATA_NAN: row 7" in caught.value.evidence
+    assert seen.first_verdict is not None and seen.first_verdict.code == "DATA_NAN"
 
 
 def test_the_policy_stop_ends_at_the_first_bad_step() -> None:
