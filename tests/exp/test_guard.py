@@ -172,6 +172,29 @@ def test_float16_scaling_survives_the_guard() -> None:
     assert bench.outcomes[0].loss_scale == 1024.0 and not bench.outcomes[0].is_bad
 
 
+def test_float16_gradients_are_judged_and_clipped_without_their_scale() -> None:
+    """A norm 1,024 times too large would clip every step to nearly nothing, and cry spike."""
+    bench = Bench(clip_grad_norm=0.5, scale=1024.0)
+    bench.start()
+    bench.scaler.scale(torch.ones(()))  # type: ignore[union-attr]
+    for parameter in bench.model.parameters():
+        parameter.grad = torch.full_like(parameter, 3.0 * 1024)
+    bench.guard.step(torch.tensor(1.0))
+    bench.guard.read_pending()
+    given = [parameter.grad.flatten() for parameter in bench.model.parameters() if parameter.grad is not None]
+    assert torch.cat(given).norm() == pytest.approx(0.5, rel=1e-4)
+    assert bench.outcomes[0].norm == pytest.approx(3 * math.sqrt(sum(map(len, given))))
+
+
+def test_a_loss_scale_at_its_floor_may_grow_again() -> None:
+    """Pinned to the floor for ever, small float16 gradients would vanish."""
+    bench = Bench(scale=1.0)
+    bench.scaler.set_growth_interval(1)  # type: ignore[union-attr]
+    for _ in range(4):
+        bench.step(torch.randn(6, 4))
+    assert bench.scaler.get_scale() == 16.0  # type: ignore[union-attr]
+
+
 def test_a_float16_overflow_halves_the_scale_and_is_no_fault_until_the_floor() -> None:
     """A scaler begins too high on purpose; counting its search as bad steps would end healthy runs."""
     bench = Bench(scale=4.0)

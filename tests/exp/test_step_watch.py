@@ -143,6 +143,13 @@ def test_a_gradient_a_hundred_times_the_clip_value_is_a_spike(caplog: pytest.Log
     assert seen.spikes == 1 and "gradient norm 51" in caplog.text
 
 
+def test_without_clipping_no_gradient_is_a_spike() -> None:
+    """A hundred times a clip value of 0 is 0: every step would be one."""
+    seen = watch(clip_grad_norm=0)
+    seen.see(outcome(0, norm=51.0))
+    assert seen.spikes == 0 and seen.row()["clipped_share"] == 0
+
+
 def test_frequent_large_gradients_bring_the_advice_to_lower_the_rate(caplog: pytest.LogCaptureFixture) -> None:
     """The notes' rule of a norm of 10, with a count behind it."""
     seen = watch()

@@ -138,6 +138,28 @@ def test_a_poisoned_window_is_skipped_and_counted_every_epoch() -> None:
     assert all(math.isfinite(row["train_loss"]) for row in history)
 
 
+def test_a_bad_last_batch_counts_in_its_own_epoch_where_the_host_hears_of_it_a_step_late() -> None:
+    """On a GPU the last step of an epoch would else be told of in the next one, after the validation."""
+    windows = window_set()
+    run = trainer(windows, train_epochs=1, guard={"max_skipped_steps": 20})
+    run.guard._reads_late = True
+    run.epoch = 1
+    windows.table[windows.index.end[int(list(run._batches())[-1][0])], 1] = float("nan")
+    (row,) = run.fit()
+    assert run.watch.latest is not None and run.watch.latest.is_bad and run.watch.latest.step.batch == 8
+    assert row["skipped_steps"] == run.watch.skipped and len(run.watch.recent) == row["step"] == 8
+
+
+def test_the_rate_follows_its_schedule_step_by_step() -> None:
+    """A warm-up that never ends, or never begins, looks like a model that cannot learn."""
+    run = trainer(window_set(), learning_rate=0.08, warmup_epochs=1.0, train_epochs=1)
+    rates = []
+    see = run.guard.on_outcome
+    run.guard.on_outcome = lambda outcome: (rates.append(outcome.step.learning_rates[0]), see(outcome))  # type: ignore[assignment]
+    run.fit()
+    assert rates == pytest.approx([0.01 * step for step in range(8)])
+
+
 def test_bf16_trains_to_nearly_the_same_loss() -> None:
     """Mixed precision is a choice of speed, not of result."""
     full, half = trainer(window_set()).fit(), trainer(window_set(), amp="bf16").fit()

@@ -37,6 +37,20 @@ def test_each_fault_alone_gets_its_own_name(fault: str, seed: int) -> None:
     assert found is not None and found[1] == fault and found[2] == ()
 
 
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_verdict_is_the_same_when_the_host_hears_of_the_step_one_step_late(fault: str) -> None:
+    """On a GPU the next batch has passed through the model by then: weights, moments and rate must still be those."""
+    verdicts = []
+    for is_late in (False, True):
+        bench = Bench(seed=1)
+        FAULTS[fault](bench, np.random.default_rng(5))
+        bench.before_fit.append(lambda trainer, is_late=is_late: setattr(trainer.guard, "_reads_late", is_late))
+        found = bench.first_verdict()
+        assert found is not None
+        verdicts.append((found[0], found[1].finding, found[1].rules_out, found[1].also))
+    assert verdicts[0] == verdicts[1]
+
+
 def test_a_training_without_a_fault_raises_no_alarm() -> None:
     """A diagnosis that cries wolf is switched off."""
     assert run((), 0) is None and run((), 1) is None
