@@ -42,7 +42,7 @@ class Probe:
 
 def count(labels: torch.Tensor) -> torch.Tensor:
     """Return the number of labels: what an unweighted mean divides by."""
-    return torch.tensor(float(len(labels)), device=labels.device)
+    return torch.full((), float(len(labels)), device=labels.device)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -156,7 +156,7 @@ def loss_terms(config: LossConfig, logits: torch.Tensor, labels: torch.Tensor) -
 def total_weight(config: LossConfig, labels: torch.Tensor) -> torch.Tensor:
     """What the mean of the loss over `labels` `(B,)` divides by, so that means of parts join to that of the whole."""
     if config.class_weights is None or config.focal_alpha is not None:
-        return torch.tensor(float(len(labels)), device=labels.device)
+        return torch.full((), float(len(labels)), device=labels.device)
     return _weights(config.class_weights, torch.float32, labels.device)[labels.long()].sum()
 
 

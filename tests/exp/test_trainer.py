@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from data_provider.windows import WindowIndex, WindowSet
 from exp.callbacks import BestCheckpoint, MetricsLog
@@ -165,6 +166,38 @@ def test_bf16_trains_to_nearly_the_same_loss() -> None:
     full, half = trainer(window_set()).fit(), trainer(window_set(), amp="bf16").fit()
     assert half[-1]["train_loss"] == pytest.approx(full[-1]["train_loss"], rel=0.1)
     assert amp_dtype("auto", torch.device("cpu")) is None
+
+
+class Talk(TorchDispatchMode):
+    """Lists operations that wait for the device, or send it a number from the host."""
+
+    WAITS = ("aten._local_scalar_dense", "aten.nonzero", "aten.is_nonzero", "aten.equal", "aten.lift_fresh")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.heard += [name for name in self.WAITS if str(operation).startswith(f"{name}.")]
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("config", [LossConfig(), LossConfig(class_weights=(0.2, 0.8))], ids=["plain", "weighted"])
+@pytest.mark.parametrize("is_float16", [False, True], ids=["float32", "float16"])
+def test_a_step_that_is_read_late_never_waits_for_the_device(config: LossConfig, is_float16: bool) -> None:
+    """One number asked for, or sent from the host, would stop a GPU in every step; the guard promises none."""
+    run = trainer(window_set(), micro=8, amp="fp16" if is_float16 else "off")
+    run.objective = replace(run.objective, loss=build_loss(config, 2), weigh=partial(total_weight, config))
+    run.guard._reads_late = True
+    run.model.train()
+    batches = run._batches()
+    run._step(next(batches))
+    with Talk() as talk:
+        run._step(next(batches))
+    assert talk.heard == []
+    with Talk() as talk:
+        torch.tensor(1.0).item()
+    assert talk.heard == ["aten.lift_fresh", "aten._local_scalar_dense"], "the listener itself must hear them"
 
 
 class Scripted:
