@@ -46,7 +46,7 @@ class FullChecks(Probe):
 
     def __init__(self, model: nn.Module) -> None:
         self.seconds = 0.0
-        self.found = self.looked_at = 0
+        self.found = self.looked_at = self._lines = 0
         self.step = ""
         self._named_in: str | None = None
         for name, module in model.named_modules():
@@ -91,7 +91,8 @@ class FullChecks(Probe):
             self.seconds,
             100 * self.seconds / epoch_seconds,
         )
-        self.seconds, self.found, self.looked_at = 0.0, 0, 0
+        self.seconds = 0.0
+        self.found = self.looked_at = self._lines = 0
 
     def _look(self, name: str, tensor: torch.Tensor) -> None:
         self.looked_at += 1
@@ -103,7 +104,8 @@ class FullChecks(Probe):
         self.found += 1
         if self._named_in != self.step:
             self._named_in = self.step
-            if self.found <= LINES_PER_EPOCH:
+            self._lines += 1
+            if self._lines <= LINES_PER_EPOCH:
                 logger.warning("--guard_level full: first not finite at %s: %s", self.step, what)
 
     def _watch_masks(self, module_name: str) -> Callable[..., None]:

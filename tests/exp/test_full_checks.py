@@ -37,6 +37,15 @@ def test_the_first_bad_tensor_of_a_step_is_named(fault: str, named: str, caplog:
     assert "% of the epoch" in caplog.text
 
 
+def test_three_bad_steps_of_an_epoch_are_named_and_the_rest_only_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """One bad step brings dozens of bad tensors: these must not use up the lines of the steps after it."""
+    bench = Bench(guard=FULL, before_fit=[lambda trainer: trainer.train.table.fill_(float("nan"))])
+    with caplog.at_level(logging.INFO):
+        bench.trainer().fit()
+    lines = [record.message for record in caplog.records if "first not finite" in record.message]
+    assert [line.split(" at ")[1] for line in lines] == ["step 0: input", "step 1: input", "step 2: input"]
+
+
 def test_a_sound_training_is_looked_at_and_nothing_named(caplog: pytest.LogCaptureFixture) -> None:
     """And its result is bit for bit the one without the looking."""
     ends = []
