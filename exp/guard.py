@@ -243,11 +243,11 @@ def gradients(parameters: Iterable[torch.Tensor]) -> list[torch.Tensor]:
 
 
 def _running_statistics(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the buffers of batch norms by name."""
+    """Return the buffers of batch norms, and of instance norms that keep statistics, by name."""
     return {
         f"{prefix}.{name}" if prefix else name: buffer
         for prefix, module in model.named_modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        if isinstance(module, nn.modules.batchnorm._NormBase)
         for name, buffer in module.named_buffers(recurse=False)
     }
 

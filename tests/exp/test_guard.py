@@ -86,6 +86,19 @@ def test_a_poisoned_batch_changes_no_bit_of_weights_moments_and_running_statisti
     assert not same(before, bench.everything()), "a good step must still move the weights"
 
 
+def test_the_statistics_of_an_instance_norm_are_put_back_too() -> None:
+    """Where it keeps any, one NaN stays in them for ever."""
+    model = nn.Sequential(nn.Unflatten(1, (2, 2)), nn.InstanceNorm1d(2, track_running_stats=True), nn.Flatten())
+    model.append(nn.Linear(4, 2))
+    bench = Bench()
+    bench.model, bench.optimizer = model, torch.optim.AdamW(model.parameters(), fused=True)
+    bench.guard = Guard(model, bench.optimizer, clip_grad_norm=1.0, on_outcome=bench.outcomes.append)
+    bench.step(torch.randn(6, 4))
+    before = bench.everything()
+    bench.step(torch.full((6, 4), float("nan")))
+    assert same(before, bench.everything()) and bench.outcomes[-1].is_bad
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_poisoned_very_first_step_counts_as_no_step(optimizer: str) -> None:
     """Adam's step count begins at the first applied step, or its bias correction is wrong for ever."""
