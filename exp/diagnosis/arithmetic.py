@@ -112,6 +112,8 @@ def _extreme_data(suspect: Suspect, seen: Replay) -> Suspicion | str:
 def _learning_rate(suspect: Suspect, seen: Replay) -> Suspicion | str:
     past = suspect.past()
     if past.before_update is None:
+        if suspect.last_good:
+            return "the learning rate was not examined: the weights before the last update are not known"
         return "the learning rate is innocent: no update was made before this step"
     ratio = last_update.update_ratio(suspect.model, past.before_update)
     if ratio < SUSPICIOUS_UPDATE:

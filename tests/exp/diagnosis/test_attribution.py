@@ -153,6 +153,17 @@ def test_a_fault_that_does_not_come_back_is_called_that() -> None:
     assert verdict.code == "NOT_REPRODUCIBLE" and "then: loss nan" in verdict.evidence
 
 
+@pytest.mark.parametrize(
+    ("last_good", "said"), [("", "innocent: no update"), ("step 3, epoch 1, batch 4", "not examined")]
+)
+def test_a_learning_rate_is_acquitted_only_where_no_update_was_made(last_good: str, said: str) -> None:
+    """Where the weights before cannot be worked out (rate x decay = 1, a NaN weight), nobody knows."""
+    objective = Objective(loss=lambda logits, labels: logits.sum() * float("nan"), micro_batch_size=BATCH)
+    verdict = attribute(suspect(objective=objective, last_good=last_good))
+    (sentence,) = [sentence for sentence in verdict.rules_out if "learning rate" in sentence]
+    assert verdict.code == "LOSS_NONFINITE" and said in sentence
+
+
 def test_two_causes_are_both_told() -> None:
     """Mending the first alone would bring the user back with the second."""
     data, model = windows(), network()
