@@ -255,6 +255,22 @@ def test_a_run_with_two_faults_ends_under_the_name_of_the_one_that_ended_it_and_
     assert [made["verdict"]["code"] for made in bundles] == ["DATA_NAN", "WEIGHT_NONFINITE"]
 
 
+def test_a_diagnosis_that_fails_does_not_end_the_training_it_was_to_help(the_run: Run) -> None:
+    """A model that keeps an activation cannot be copied, and a card may have no memory for a second one."""
+
+    def keep_activation(trainer: Trainer) -> None:
+        def hook(module, inputs, output) -> None:
+            module.kept = output
+
+        trainer.model.head.register_forward_hook(hook)  # type: ignore[union-attr]
+        trainer.train.table[700, 2] = float("nan")
+
+    the_run.inject(keep_activation)
+    code, said = the_run.start("--max_skipped_steps", "50")
+    assert code == 0 and "NOT_EXPLAINED" in said and "deepcopy" in said
+    assert the_run.rows()[1]["skipped_steps"] > 0 and the_run.rows()[1]["skip_cause"] == "NOT_EXPLAINED"
+
+
 def test_o10_a_validation_that_is_nan_never_becomes_the_best_and_two_in_a_row_end_the_run(the_run: Run) -> None:
     """In the case NaN compared as an improvement and was saved as the best."""
     usual = NetworkForecaster._validate

@@ -17,6 +17,8 @@ from exp.diagnosis.verdict import Verdict
 from exp.guard import Outcome, StepRecord
 from exp.settings import Dimensions, Settings
 from exp.trainer import Trainer
+from utils.errors import NumericalError
+from utils.findings import Finding
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class Explainer:
         self._bundled: set[str] = set()
 
     def __call__(self, trainer: Trainer, outcome: Outcome) -> Verdict:
-        """Find the cause of a bad step, and keep it.
+        """Find the cause of a bad step, and keep it; ``NOT_EXPLAINED`` where the step cannot be taken again.
 
         Raises:
             StorageError: the run directory cannot be written.
@@ -53,8 +55,12 @@ class Explainer:
             _name(outcome.step),
         )
         sizes = {"step_hours": self.dimensions.step_hours, "n_classes": self.dimensions.n_classes}
-        suspect = suspect_of_step(trainer, outcome, self.variables, **sizes)
-        verdict = attribute(suspect)
+        try:
+            suspect = suspect_of_step(trainer, outcome, self.variables, **sizes)
+            verdict = attribute(suspect)
+        except RuntimeError as error:
+            # Such as no memory for a second model on the card: the training itself can go on.
+            return _not_explained(outcome, error)
         self.diagnosis.bad_steps.append(verdict)
         self.diagnosis.verdict = verdict
         self.diagnosis.batch = verdict.record
@@ -110,6 +116,22 @@ def _past(trainer: Trainer, model: nn.Module, step: StepRecord) -> Past:
         windows=trainer.train,
         weight_decay=trainer.config.weight_decay,
         clip_grad_norm=trainer.guard.clip_grad_norm,
+    )
+
+
+def _not_explained(outcome: Outcome, error: RuntimeError) -> Verdict:
+    return Verdict(
+        finding=Finding(
+            code="NOT_EXPLAINED",
+            severity="error",
+            kind=NumericalError,
+            what="The step was not finite, and taking it again on a copy of the model failed.",
+            where=_name(outcome.step),
+            evidence=f"loss {outcome.loss}, gradient norm {outcome.norm}; {type(error).__name__}: "
+            f"{str(error).partition(chr(10))[0][:200]}",
+            next_command="--guard_level full names the first bad tensor without a copy; where memory is short, a "
+            "smaller --micro_batch_size",
+        )
     )
 
 

@@ -134,6 +134,26 @@ def test_a_loss_ten_times_the_usual_is_a_spike_and_goes_on(caplog: pytest.LogCap
     assert seen.spikes == 1 and "SPIKE: loss 7" in caplog.text and "batch 21" in caplog.text
 
 
+def test_the_first_losses_of_a_run_are_no_measure_of_a_spike() -> None:
+    """The very first loss may be small by luck; seven steps of it are no habit."""
+    seen = watch()
+    for number in range(7):
+        seen.see(outcome(number, loss=0.05))
+    seen.see(outcome(7, loss=0.7))
+    assert seen.spikes == 0
+
+
+def test_no_more_than_the_first_steps_of_an_epoch_are_kept_for_taking_them_again() -> None:
+    """Each holds the state of the generators: kept for every step they would fill the memory."""
+    seen = watch()
+    for number in range(9):
+        seen.see(outcome(number))
+    assert [step.number for step in seen.first_steps] == [0, 1, 2]
+    seen.start_epoch()
+    seen.see(outcome(9))
+    assert [step.number for step in seen.first_steps] == [9]
+
+
 def test_a_gradient_a_hundred_times_the_clip_value_is_a_spike(caplog: pytest.LogCaptureFixture) -> None:
     """Clipping hides it from the weights, not from the user."""
     seen = watch(clip_grad_norm=0.5)
@@ -141,6 +161,16 @@ def test_a_gradient_a_hundred_times_the_clip_value_is_a_spike(caplog: pytest.Log
         seen.see(outcome(0, norm=49.0))
         seen.see(outcome(1, norm=51.0))
     assert seen.spikes == 1 and "gradient norm 51" in caplog.text
+
+
+def test_three_spikes_of_an_epoch_are_named_and_the_rest_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """A line for each would push everything else off the screen."""
+    seen = watch(clip_grad_norm=0.5)
+    with caplog.at_level(logging.WARNING):
+        for number in range(5):
+            seen.see(outcome(number, norm=51.0))
+        seen.end_epoch(1)
+    assert caplog.text.count("SPIKE: gradient norm") == 3 and "SPIKE: 5 in epoch 1" in caplog.text
 
 
 def test_without_clipping_no_gradient_is_a_spike() -> None:
