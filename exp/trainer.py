@@ -169,7 +169,8 @@ class Trainer:
         self.model.train()
         self.watch.start_epoch()
         started = said = time.monotonic()
-        self.epoch_start = {name: tensor.detach().cpu().clone() for name, tensor in self.model.named_parameters()}
+        plain = getattr(self.model, "_orig_mod", self.model)  # of a compiled model, whose names differ
+        self.epoch_start = {name: tensor.detach().cpu().clone() for name, tensor in plain.named_parameters()}
         sums = _Sums(self.device)
         with tqdm(total=self.steps_per_epoch, disable=None, leave=False, unit="batch") as bar:
             bar.set_description(f"epoch {self.epoch}/{self.config.train_epochs}")

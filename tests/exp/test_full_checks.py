@@ -37,6 +37,14 @@ def test_the_first_bad_tensor_of_a_step_is_named(fault: str, named: str, caplog:
     assert "% of the epoch" in caplog.text
 
 
+def test_a_label_that_is_no_class_is_named_before_the_loss_meets_it(caplog: pytest.LogCaptureFixture) -> None:
+    """On a GPU such a label ends the process with a message about an assertion in a kernel."""
+    bench = Bench(guard=FULL, before_fit=[lambda trainer: trainer.train.labels.fill_(-1)])
+    with caplog.at_level(logging.INFO), pytest.raises((IndexError, RuntimeError)):
+        bench.trainer().fit()
+    assert "first not finite at step 0: label -1, which is no class" in caplog.text
+
+
 def test_three_bad_steps_of_an_epoch_are_named_and_the_rest_only_counted(caplog: pytest.LogCaptureFixture) -> None:
     """One bad step brings dozens of bad tensors: these must not use up the lines of the steps after it."""
     bench = Bench(guard=FULL, before_fit=[lambda trainer: trainer.train.table.fill_(float("nan"))])

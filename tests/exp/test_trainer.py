@@ -168,6 +168,14 @@ def test_bf16_trains_to_nearly_the_same_loss() -> None:
     assert amp_dtype("auto", torch.device("cpu")) is None
 
 
+def test_the_weights_at_the_start_of_an_epoch_bear_the_names_of_the_plain_model() -> None:
+    """A compiled model has other names: under these its learning rate could never be convicted by them."""
+    run = trainer(window_set(), train_epochs=1)
+    run.model = torch.compile(run.model, backend="eager")  # type: ignore[assignment]
+    run.fit()
+    assert set(run.epoch_start) == {"map.weight", "map.bias"}
+
+
 class Talk(TorchDispatchMode):
     """Lists operations that wait for the device, or send it a number from the host."""
 

@@ -17,6 +17,7 @@ from exp.trainer import Trainer
 from layers.losses import LossConfig, build_loss, loss_terms
 from tests.fault_campaign import judge, pairs, run
 from tests.faults import BATCH, FAULTS, LENGTH, VARIABLES, Bench, network, windows
+from utils.reproducibility import RandomState
 
 
 def suspect(model: torch.nn.Module | None = None, **changes) -> Suspect:
@@ -162,6 +163,23 @@ def test_a_learning_rate_is_acquitted_only_where_no_update_was_made(last_good: s
     verdict = attribute(suspect(objective=objective, last_good=last_good))
     (sentence,) = [sentence for sentence in verdict.rules_out if "learning rate" in sentence]
     assert verdict.code == "LOSS_NONFINITE" and said in sentence
+
+
+def test_a_replay_draws_the_random_numbers_of_its_step_and_puts_the_generators_back() -> None:
+    """With other dropout masks it is another step; and the training after it would go on with other numbers."""
+    state = RandomState.capture(torch.device("cpu"))
+    given = suspect(network(dropout=0.3), random_state=state)
+    first = replay(given).loss
+    torch.randn(7)
+    before = torch.get_rng_state()
+    assert replay(given).loss == first and torch.equal(torch.get_rng_state(), before)
+    assert replay(replace(given, random_state=None)).loss != first
+
+
+def test_a_replay_begins_without_the_gradients_of_the_one_before() -> None:
+    """Their sum would be the gradient of no step at all."""
+    given = suspect()
+    assert replay(given).norm == replay(given).norm > 0
 
 
 def test_two_causes_are_both_told() -> None:
