@@ -127,6 +127,7 @@ class Safe(torch.nn.Module):
 
 def test_a_replacement_of_nan_inside_the_model_is_suspected_by_name() -> None:
     """The case: a finite loss, deadly gradients, and a safety net that hid the place."""
+    assert replay(suspect(Safe())).stage is Stage.BACKWARD_PASS, "what was replaced does not count"
     verdict = attribute(suspect(Safe()))
     assert verdict.code == "GRAD_NONFINITE" and "first." in verdict.where
     assert "loss 0." in verdict.evidence and "nan_to_num" in verdict.next_command
@@ -180,6 +181,48 @@ def test_a_replay_begins_without_the_gradients_of_the_one_before() -> None:
     """Their sum would be the gradient of no step at all."""
     given = suspect()
     assert replay(given).norm == replay(given).norm > 0
+
+
+@pytest.mark.parametrize("precision", [None, torch.bfloat16, torch.float16], ids=["float32", "bf16", "float16"])
+@pytest.mark.parametrize("reads_late", [False, True], ids=["at once", "late"])
+def test_a_replay_is_the_step_itself_with_its_dropout_micro_batches_precision_and_loss_scale(
+    precision: torch.dtype | None, reads_late: bool
+) -> None:
+    """What is taken again must be what happened, or the verdict is about something else."""
+
+    def divide(trainer: Trainer) -> None:
+        trainer.objective = replace(trainer.objective, micro_batch_size=3)
+        trainer.model.head.register_forward_hook(lambda module, inputs, output: torch.dropout(output, 0.3, True))
+        trainer.guard._reads_late = reads_late
+
+    # The weights must be the same before and after, so that a good step can be taken again.
+    bench = Bench(precision=precision, learning_rate=1e-30, before_fit=[divide])
+    trainer = bench.trainer()
+    compared = []
+
+    def compare(outcome) -> None:
+        if not outcome.is_bad:
+            again = replay(suspect_of_step(trainer, outcome, VARIABLES, step_hours=1, n_classes=2))
+            compared.append((again.loss, again.norm, outcome.loss, outcome.norm))
+
+    trainer.guard.on_outcome = compare
+    for _ in range(3):
+        trainer.epoch += 1
+        trainer._train_epoch()
+    assert len(compared) > 6
+    for loss, norm, seen_loss, seen_norm in compared:
+        assert loss == seen_loss and norm == pytest.approx(seen_norm, rel=1e-5)
+
+
+def test_the_figures_are_those_of_the_first_micro_batch_that_is_not_finite() -> None:
+    """Those of a sound one would show nothing, those of a later one something else."""
+    data = windows()
+    data.table[0, 1] = float("nan")  # in window 0 alone
+    data.table[LENGTH + len(data) - 2, :2] = float("nan")  # in the last window alone
+    objective = Objective(loss=build_loss(LossConfig(), 2), micro_batch_size=2)
+    seen = replay(suspect(windows=data, objective=objective, ids=torch.tensor([20, 21, 0, 22, 23, len(data) - 1])))
+    assert seen.stage is Stage.FORWARD_PASS
+    assert seen.figures["input"]["nan"] == 1 and seen.figures["output"]["nan"] > 0
 
 
 def test_two_causes_are_both_told() -> None:
