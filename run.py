@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from utils.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, ForeseenError
+from utils.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, ForeseenError, UsageError
 
 DESCRIPTION = "Will it rain in the next 24 hours? Train, score and use Timer-XL and its references on ERA5."
 EPILOG = """examples:
@@ -53,6 +53,13 @@ def _dispatch(words: list[str]) -> None:
 
     settings = command_line.read(words, description=DESCRIPTION, epilog=EPILOG)
     openltm_flags.explain(settings.given, settings.data.seq_len)
+    if settings.diagnose.bundle and settings.run.task_name != "diagnose":
+        raise UsageError(
+            "CONFIG",
+            "A replay bundle is opened by the diagnosis alone.",
+            where="--bundle",
+            next_command=f"python run.py --task_name diagnose --bundle {settings.diagnose.bundle}",
+        )
     if settings.run.task_name == "predict":
         prediction.predict(settings)
     elif settings.run.task_name == "diagnose":

@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from utils.files import write_whole
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -44,10 +46,8 @@ def save(figure: Figure, top: Axes, path: Path, title: str, facts: str, label: s
         "\n".join(lines), (0, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points",
         fontsize=9.5, color=GREY, va="bottom",
     )  # fmt: skip
-    partial = path.with_name(path.name + ".partial")
     about = {"Title": title, "Description": "; ".join(lines)}
-    figure.savefig(partial, format="png", dpi=DOTS_PER_INCH, metadata=about)
-    partial.replace(path)
+    write_whole(path, lambda temporary: figure.savefig(temporary, format="png", dpi=DOTS_PER_INCH, metadata=about))
     return path
 
 

@@ -40,7 +40,7 @@ class GuardConfig:
     max_skipped_steps: float = field(
         default=0.01,
         metadata={
-            "help": "non-finite steps that are skipped before the run stops: below 1 a share of an epoch "
+            "help": "non-finite steps that are skipped before the run stops: 0 none, below 1 a share of an epoch "
             "(at least 3), else a number; ten in a row always stop"
         },
     )
@@ -73,7 +73,7 @@ class StepRecord:
     """What must be known before a step to be able to repeat it.
 
     Attributes:
-        number: attempted step of the run.
+        number: attempted step of the run, from 1.
         epoch: from 1.
         batch: number of the batch in its epoch, from 1.
         ids: `(B,)` windows of the batch, on their device.

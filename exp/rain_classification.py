@@ -33,7 +33,7 @@ from exp.forecasters import Forecaster, NetworkForecaster
 from exp.scoring import ERA5_ATTRIBUTION
 from exp.settings import Dimensions, Settings, context_length
 from utils import checkpoint, run_directory
-from utils.errors import DataError, ForeseenError, NumericalError, UsageError, join
+from utils.errors import DataError, ForeseenError, NumericalError, join
 from utils.files import sha256
 from utils.findings import require_no_error
 from utils.reproducibility import choose_device, environment, seed_everything
@@ -56,7 +56,6 @@ def train(settings: Settings) -> list[Path]:
     _require_inputs(settings)
     device = choose_device(settings.run.device, settings.run.gpu)
     splits, diagnosis = _examine(settings, device)
-    _check_classes(settings, splits)
     first = settings.run.seed
     runs, results = [], []
     for seed in range(first, first + settings.run.itr):
@@ -76,7 +75,7 @@ def _examine(settings: Settings, device: torch.device) -> tuple[Splits, Diagnosi
     diagnosis = found.diagnosis
     if diagnosis.errors or found.splits is None:
         page = diagnosis.write(command.new_folder(settings))
-        logger.info("%s\nreport       %s", diagnosis.verdict, page)
+        logger.info("%s\nreport       %s", command.summary(diagnosis), page)
         require_no_error(diagnosis.findings)
     assert found.splits is not None, "data without an error can be used"
     _describe(found.splits)
@@ -207,18 +206,6 @@ def _describe(splits: Splits) -> None:
         logger.info("  cleaning: %s", ", ".join(f"{name} {value}" for name, value in handled.items()))
     if splits.preprocessing.dropped:
         logger.info("  ZERO_VARIANCE: constant in training, dropped: %s", ", ".join(splits.preprocessing.dropped))
-
-
-def _check_classes(settings: Settings, splits: Splits) -> None:
-    wanted = settings.run.n_classes
-    if wanted not in (None, splits.table.n_classes):
-        raise UsageError(
-            "CONFIG",
-            f"--n_classes {wanted} does not fit the table, which has {splits.table.n_classes} classes.",
-            where=str(splits.table.source),
-            evidence=f"thresholds {', '.join(map(str, splits.table.thresholds_mm))} mm",
-            next_command=f"--n_classes {splits.table.n_classes}, or prepare with other thresholds (--threshold_mm)",
-        )
 
 
 def _train_one(

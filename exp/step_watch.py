@@ -182,6 +182,6 @@ class StepWatch:
 
 
 def _budget(max_skipped_steps: float, steps_per_epoch: int) -> int:
-    if max_skipped_steps >= 1:
+    if max_skipped_steps == 0 or max_skipped_steps >= 1:
         return int(max_skipped_steps)
     return max(MINIMUM_BUDGET, int(max_skipped_steps * steps_per_epoch))

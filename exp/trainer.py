@@ -141,6 +141,7 @@ class Trainer:
         self.learning_rate = config.learning_rate
         self.history: list[Row] = []
         self.epoch_start: dict[str, torch.Tensor] = {}
+        self.anomaly = ""
 
     def fit(self) -> list[Row]:
         """Train until the last epoch or until a callback says stop; return the history, a row an epoch.
@@ -200,7 +201,7 @@ class Trainer:
         self.guard.before_forward(step)
         loss, correct = self._backward(ids)
         if self.checks is not None:
-            self.checks.gradients(self.model, f"step {self.step_number}")
+            self.checks.gradients(self.model, f"step {self.step_number + 1}")
         self.guard.step(loss)
         self.schedule.step()
         self.step_number += 1
@@ -209,12 +210,13 @@ class Trainer:
     def record(self, ids: torch.Tensor) -> StepRecord:
         """Return what must be known before a step on the windows `ids` to be able to repeat it."""
         rates = tuple(float(rate) for rate in self.schedule.get_last_lr())
-        return StepRecord(self.step_number, self.epoch, self.batch, ids, RandomState.capture(self.device), rates)
+        return StepRecord(self.step_number + 1, self.epoch, self.batch, ids, RandomState.capture(self.device), rates)
 
     def _backward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute loss and gradients; what torch's anomaly mode stops counts as a loss that is not finite."""
+        self.anomaly = ""
         if self.checks is not None:
-            self.checks.weights(self.model, f"step {self.step_number}")
+            self.checks.weights(self.model, f"step {self.step_number + 1}")
         scale = None if self.scaler is None else self.scaler.scale
         try:
             with torch.autograd.set_detect_anomaly(self.detect_anomaly):
@@ -222,7 +224,8 @@ class Trainer:
         except RuntimeError as error:
             if not self.detect_anomaly or "returned nan values" not in str(error):
                 raise
-            logger.warning("ANOMALY: %s (step %d).", str(error).splitlines()[0], self.step_number)
+            self.anomaly = str(error).splitlines()[0]
+            logger.warning("ANOMALY: %s (step %d).", self.anomaly, self.step_number + 1)
             return torch.full((), math.nan, device=self.device), torch.zeros((), device=self.device)
 
     def _batches(self) -> Iterator[torch.Tensor]:

@@ -113,7 +113,7 @@ def test_o1_a_learning_rate_of_100000_is_named(the_run: Run) -> None:
     assert code == 5 and the_run.verdict()["code"] == "LEARNING_RATE"
     assert "times the weights it changed" in said and "--warmup_epochs 1" in said
     sentences = " ".join(the_run.verdict()["rules_out"])
-    assert "the data are innocent" in sentences and "the checkpoint is innocent" in sentences
+    assert "the data are innocent" in sentences and "are innocent: all 29 tensors" in sentences
     assert not list((the_run.folder / "runs").rglob("best.pt"))
 
 

@@ -130,7 +130,9 @@ def _learning_rate(suspect: Suspect, seen: Replay) -> Suspicion | str:
         f"{suspect.name}; last good step: {suspect.last_good}",
         f"batch finite, weights finite; the last update was {ratio:.3g} times the weights it changed (usual: 0.001); "
         f"{proof.sentence}",
-        "a tenth of --learning_rate, and --warmup_epochs 1",
+        f"--learning_rate {past.learning_rate / 10:g} --warmup_epochs 1"
+        if past.learning_rate
+        else "a tenth of --learning_rate, and --warmup_epochs 1",
     )
     return Suspicion(finding, proof.without, proof.after)
 
@@ -188,7 +190,9 @@ def _activation(suspect: Suspect, seen: Replay) -> Finding:
         f"{figures.get('nan', 0)} NaN and {figures.get('infinite', 0)} infinite values; its input: "
         f"{record.sentence(place.inputs) if place.inputs else 'none'}",
         "--guard_level full --detect_anomaly names the operation; if the inputs of that layer are large, a tenth of "
-        "--learning_rate",
+        "--learning_rate"
+        if suspect.seen_loss is not None
+        else "no step was taken yet, so it is the start: --encoder_init published --init_gain 1, or another checkpoint",
     )
 
 

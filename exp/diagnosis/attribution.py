@@ -49,7 +49,7 @@ def attribute(suspect: Suspect, *, with_record: bool = True) -> Verdict:
     return Verdict(
         finding=findings[0],
         also=tuple(findings[1:]),
-        rules_out=tuple(innocent),
+        rules_out=tuple(sentence for sentence in innocent if sentence),
         record=original.figures | {"seconds": time.monotonic() - started},
     )
 

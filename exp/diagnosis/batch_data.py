@@ -47,7 +47,7 @@ def examine_inputs(suspect: Suspect) -> Cause | str:
     batch = suspect.windows.inputs(suspect.ids)
     wrong = ~torch.isfinite(batch)
     if not bool(wrong.any()):
-        return f"the data are innocent: all {batch.numel()} values of this batch are finite"
+        return f"the data are innocent: all {batch.numel()} values of this batch are finite" if suspect.is_sound else ""
     cells = Cells.of(wrong)
     n_nan = int(torch.isnan(batch).sum())
     n_infinite = len(cells.row) - n_nan
@@ -70,7 +70,7 @@ def examine_labels(suspect: Suspect) -> Cause | str:
     labels = suspect.windows.labels[suspect.ids]
     wrong = (labels < 0) | (labels >= suspect.n_classes)
     if not bool(wrong.any()):
-        return f"the labels are innocent: each is a class from 0 to {suspect.n_classes - 1}"
+        return f"the labels are innocent: each is a class from 0 to {suspect.n_classes - 1}" if suspect.is_sound else ""
     sample = int(wrong.nonzero()[0])
     window = int(suspect.ids[sample])
     index = suspect.windows.index

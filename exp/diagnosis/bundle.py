@@ -52,6 +52,7 @@ def save(
         "made_with": {"torch": str(torch.__version__), "commit": commit()},
         "step": suspect.name,
         "last_good": suspect.last_good,
+        "is_loaded": suspect.is_loaded,
         "seen": {"loss": repr(suspect.seen_loss), "norm": repr(suspect.seen_norm)},
         "loss_scale": suspect.loss_scale,
         "micro_batch_size": suspect.objective.micro_batch_size,
@@ -122,6 +123,7 @@ def load(folder: Path, device: torch.device) -> tuple[Suspect, dict[str, Any]]:
         past=lambda: past,
         name=description["step"],
         last_good=description["last_good"],
+        is_loaded=description["is_loaded"],
         seen_loss=None if seen["loss"] == "None" else float(seen["loss"]),
         seen_norm=None if seen["norm"] == "None" else float(seen["norm"]),
     )

@@ -61,10 +61,18 @@ def tell(diagnosis: Diagnosis) -> None:
         logger.info("gradient norms, largest first:")
         for name, norm in list(norms.items())[:NORMS_SHOWN]:
             logger.info("  %-60s %.4g", name, norm)
-    if diagnosis.verdict is None:
-        logger.info("Nothing is wrong: data, weights, one forward and one backward pass are finite.")
-    else:
-        logger.info("\nverdict\n%s\n", diagnosis.verdict)
+    logger.info("%s", summary(diagnosis))
+
+
+def summary(diagnosis: Diagnosis) -> str:
+    """Return the last line of a diagnosis; what is wrong is told in full by the error that follows it."""
+    looked_at = ", ".join(check.name for check in diagnosis.checks if check.answer in ("innocent", "handled"))
+    if diagnosis.verdict is not None:
+        return "\n".join([f"verdict: {diagnosis.verdict.code}", *diagnosis.verdict.aside])
+    warnings = [finding.code for finding in diagnosis.findings if finding.severity == "warning"]
+    if warnings:
+        return f"No error; {len(warnings)} to think about, told above: {', '.join(warnings)}. In order: {looked_at}."
+    return f"Nothing is wrong. In order: {looked_at}."
 
 
 def _tell_ranges(diagnosis: Diagnosis) -> None:

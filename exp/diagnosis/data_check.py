@@ -47,9 +47,9 @@ class DataReport:
     missing: MissingMap | None = None
 
     @property
-    def has_error(self) -> bool:
-        """True where the run must not start."""
-        return any(finding.severity == "error" for finding in self.findings)
+    def errors(self) -> list[Finding]:
+        """The findings for which the run must not start."""
+        return [finding for finding in self.findings if finding.severity == "error"]
 
 
 def examine(settings: Settings, context_length: int, device: torch.device) -> DataReport:
@@ -78,6 +78,8 @@ def examine(settings: Settings, context_length: int, device: torch.device) -> Da
         found += inspect_splits(report.cut, settings.cleaning, batch_size=batch_size)
         report.ranges = _ranges(describe_columns(report.cut))
     order = ("error", "warning", "handled", "information")
+    told = {finding.code for finding in found if finding.severity != "information"}
+    found = [finding for finding in found if finding.severity != "information" or finding.code not in told]
     report.findings = sorted(found, key=lambda finding: order.index(finding.severity))
     if report.cut is not None and all(len(report.cut.whole_windows(split)) for split in (TRAIN, VALIDATION, TEST)):
         report.splits = splits_of(report.cut, device, findings=tuple(report.findings))
@@ -85,9 +87,14 @@ def examine(settings: Settings, context_length: int, device: torch.device) -> Da
     return report
 
 
+def has_touched(report: DataReport) -> bool:
+    """Say whether a window holds a missing value that the flags do not take care of."""
+    return report.cut is not None and bool((report.cut.missing & ~report.cut.at_head).any())
+
+
 def touched_windows(cut: CutTable, device: torch.device, count: int) -> WindowSet:
-    """Return a few windows that hold a missing value, for showing what it does to a step."""
-    index = cut.index.select(np.flatnonzero(cut.missing)[:count])
+    """Return a few windows with a missing value that the flags do not take care of, to show what it does to a step."""
+    index = cut.index.select(np.flatnonzero(cut.missing & ~cut.at_head)[:count])
     return WindowSet(place_table(cut.values, device), index, cut.context_length, cut.table.regions, device)
 
 

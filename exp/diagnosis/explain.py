@@ -17,7 +17,7 @@ from exp.diagnosis.verdict import Verdict
 from exp.guard import Outcome, StepRecord
 from exp.settings import Dimensions, Settings
 from exp.trainer import Trainer
-from utils.errors import NumericalError
+from utils.errors import NumericalError, StorageError
 from utils.findings import Finding
 
 logger = logging.getLogger(__name__)
@@ -42,11 +42,7 @@ class Explainer:
         self._bundled: set[str] = set()
 
     def __call__(self, trainer: Trainer, outcome: Outcome) -> Verdict:
-        """Find the cause of a bad step, and keep it; ``NOT_EXPLAINED`` where the step cannot be taken again.
-
-        Raises:
-            StorageError: the run directory cannot be written.
-        """
+        """Find the cause of a bad step, and keep it; ``NOT_EXPLAINED`` where the step cannot be taken again."""
         started = time.monotonic()
         logger.warning(
             "NOT_FINITE: loss %s, gradient norm %s at %s; it changed nothing. Looking for the cause ...",
@@ -57,27 +53,39 @@ class Explainer:
         sizes = {"step_hours": self.dimensions.step_hours, "n_classes": self.dimensions.n_classes}
         try:
             suspect = suspect_of_step(trainer, outcome, self.variables, **sizes)
+            suspect = replace(suspect, is_loaded=self.settings.run.adaptation)
             verdict = attribute(suspect)
         except RuntimeError as error:
             # Such as no memory for a second model on the card: the training itself can go on.
             return _not_explained(outcome, error)
+        if trainer.anomaly:
+            evidence = f"{verdict.evidence}; --detect_anomaly: {trainer.anomaly}"
+            verdict = replace(verdict, finding=replace(verdict.finding, evidence=evidence))
+        logger.info("explained in %.1f s", time.monotonic() - started)
+        try:
+            self._write(trainer, suspect, verdict, outcome.step.number)
+        except StorageError as error:
+            # The cause is worth more than its file: it is told on the screen whatever the disk says.
+            logger.warning("The report of this step could not be written.\n%s", error)
+        return verdict
+
+    def _write(self, trainer: Trainer, suspect: Suspect, verdict: Verdict, number: int) -> None:
         self.diagnosis.bad_steps.append(verdict)
         self.diagnosis.verdict = verdict
         self.diagnosis.batch = verdict.record
         self.diagnosis.steps = list(trainer.watch.recent)
-        page = self.diagnosis.write(self.run)
-        logger.info("explained in %.1f s: %s", time.monotonic() - started, page)
-        if verdict.code not in self._bundled:
-            self._bundled.add(verdict.code)
-            folder = bundle.save(
-                self.run / f"bundle-step{outcome.step.number}",
-                replace(suspect, model=own_copy(trainer.model, trainer.guard.statistics_before())),
-                self.settings,
-                self.dimensions,
-                verdict.to_json(),
-            )
-            logger.info("to look at this step again: python run.py --task_name diagnose --bundle %s", folder)
-        return verdict
+        logger.info("report       %s", self.diagnosis.write(self.run))
+        if verdict.code in self._bundled:
+            return
+        self._bundled.add(verdict.code)
+        folder = bundle.save(
+            self.run / f"bundle-step{number}",
+            replace(suspect, model=own_copy(trainer.model, trainer.guard.statistics_before())),
+            self.settings,
+            self.dimensions,
+            verdict.to_json(),
+        )
+        logger.info("to look at this step again: python run.py --task_name diagnose --bundle %s", folder)
 
 
 def suspect_of_step(
@@ -114,6 +122,7 @@ def _past(trainer: Trainer, model: nn.Module, step: StepRecord) -> Past:
         epoch_start=trainer.epoch_start,
         steps=tuple(first) if step in first else (),
         windows=trainer.train,
+        learning_rate=applied.learning_rates[0] if applied else None,
         weight_decay=trainer.config.weight_decay,
         clip_grad_norm=trainer.guard.clip_grad_norm,
     )

@@ -55,8 +55,10 @@ def _subject(subject: Mapping[str, Any]) -> str:
 def _headline(diagnosis: Diagnosis) -> str:
     if diagnosis.verdict is not None:
         return _verdict(diagnosis.verdict)
-    clear = "<b>Nothing is wrong.</b> Data, weights, one forward and one backward pass are finite."
-    return f"<div class='card ok'>{clear}</div>"
+    warnings = [finding.code for finding in diagnosis.findings if finding.severity == "warning"]
+    if warnings:
+        return f"<div class='card warning'><b>No error</b>; to think about: {escape(', '.join(warnings))}</div>"
+    return "<div class='card ok'><b>Nothing is wrong.</b> What was looked at stands below.</div>"
 
 
 def _verdict(verdict: Verdict) -> str:

@@ -55,7 +55,7 @@ def missing_map(missing: MissingMap) -> Figure:
 
 
 def step_history(steps: list[tuple[int, float, float]]) -> Figure:
-    """Draw loss and gradient norm of the latest steps; a step that was not finite is a mark at the foot."""
+    """Draw loss and gradient norm of the latest steps; a step that was not finite is a mark at the top."""
     from matplotlib.ticker import MaxNLocator
 
     numbers = np.array([step for step, _, _ in steps])
@@ -72,7 +72,7 @@ def step_history(steps: list[tuple[int, float, float]]) -> Figure:
     if bad.any():
         for axes in panels:
             axes.plot(
-                numbers[bad], np.full(int(bad.sum()), 0.04), "x", color=ORANGE, markersize=7, markeredgewidth=2,
+                numbers[bad], np.full(int(bad.sum()), 0.96), "x", color=ORANGE, markersize=7, markeredgewidth=2,
                 transform=axes.get_xaxis_transform(), label="not finite, skipped", clip_on=False,
             )  # fmt: skip
         legend(panels[0])

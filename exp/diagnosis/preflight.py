@@ -20,7 +20,7 @@ from exp.diagnosis.report import Check, Diagnosis
 from exp.diagnosis.verdict import Verdict
 from exp.forecasters import NetworkForecaster
 from exp.settings import Dimensions, Settings, context_length
-from utils.errors import ForeseenError
+from utils.errors import ForeseenError, UsageError
 from utils.findings import Finding
 from utils.reproducibility import seed_everything
 
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 WINDOWS_EXAMINED = 1
 # Where there are no data, a model is looked at with the sizes of a table that prepare makes of ERA5.
 USUAL_VARIABLES, USUAL_REGIONS, USUAL_MARKS = 27, 5, 4
+RANDOM_TOKENS, RANDOM_ROWS = 2, 168
+ABOUT_MISSING_VALUES = ("DATA_NAN", "DATA_INF")
 
 
 @dataclass
@@ -62,11 +64,14 @@ def examine(settings: Settings, device: torch.device, *, thorough: bool = False)
     diagnosis.findings += data.findings
     diagnosis.ranges, diagnosis.missing = data.ranges, data.missing
     state = _checkpoint(settings, diagnosis)
+    diagnosis.findings += _classes(settings, data)
+    experiment: Verdict | None = None
+    proof: tuple[str, ...] = ()
     if models.kind(settings.run.model) == "network" and (thorough or data.splits is not None):
-        _model(settings, device, length, data, state, diagnosis, thorough=thorough)
+        experiment, proof = _model(settings, device, length, data, state, diagnosis, thorough=thorough)
     diagnosis.checks.append(data.check)
-    _conclude(diagnosis)
-    return Preflight(diagnosis, None if data.has_error else data.splits)
+    _conclude(diagnosis, experiment, proof)
+    return Preflight(diagnosis, None if data.errors else data.splits)
 
 
 def dimensions_of(splits: Splits) -> Dimensions:
@@ -110,14 +115,45 @@ def _configuration(settings: Settings, length: int) -> list[Finding]:
     ]
 
 
+def _classes(settings: Settings, data: DataReport) -> list[Finding]:
+    wanted = settings.run.n_classes
+    if data.cut is None or wanted in (None, data.cut.table.n_classes):
+        return []
+    table = data.cut.table
+    return [
+        Finding(
+            code="CONFIG",
+            severity="error",
+            kind=UsageError,
+            what=f"--n_classes {wanted} does not fit the table, which has {table.n_classes} classes.",
+            where=str(table.source),
+            evidence=f"thresholds {', '.join(map(str, table.thresholds_mm))} mm",
+            next_command=f"--n_classes {table.n_classes}, or prepare with other thresholds (--threshold_mm)",
+        )
+    ]
+
+
 def _checkpoint(settings: Settings, diagnosis: Diagnosis) -> dict[str, Any] | None:
     if not settings.run.adaptation:
-        diagnosis.checks.append(Check("checkpoint", "innocent", "none is loaded: the weights start from scratch"))
+        diagnosis.checks.append(Check("checkpoint", "not checked", "none is loaded: the weights start from scratch"))
+        if "pretrain_model_path" in settings.given:
+            diagnosis.findings.append(_not_loaded(settings))
         return None
     state, check, findings = checkpoint_check.examine(Path(settings.run.pretrain_model_path))
     diagnosis.checks.append(check)
     diagnosis.findings += findings
     return state
+
+
+def _not_loaded(settings: Settings) -> Finding:
+    return Finding(
+        code="CONFIG",
+        severity="warning",
+        what="A checkpoint is named but not loaded, nor looked at.",
+        where=f"--pretrain_model_path {settings.run.pretrain_model_path}",
+        evidence="--adaptation is not given",
+        next_command="add --adaptation",
+    )
 
 
 def _model(
@@ -129,35 +165,47 @@ def _model(
     diagnosis: Diagnosis,
     *,
     thorough: bool,
-) -> None:
-    """Take the passes: without the checkpoint where asked, with it, and on windows with missing values."""
-    dimensions, windows, variables = _material(length, data, device)
+) -> tuple[Verdict | None, tuple[str, ...]]:
+    """Take the passes: without the checkpoint where asked, with it, and on windows with missing values.
+
+    Returns:
+        The verdict where two whole windows were not finite, and what was shown on a window with missing values.
+    """
+    dimensions, windows, variables = _material(settings, length, data, device)
     seed_everything(settings.run.seed)
     forecaster = forecasters.build(settings, dimensions, device)
     assert isinstance(forecaster, NetworkForecaster)
     ids = model_check.first_and_last(windows)
     suspect = model_check.suspect_of(forecaster, windows, ids, variables, "two windows before the first step")
+    suspect = replace(suspect, is_sound=data.splits is not None and not data.errors)
     if state is not None and thorough:
         _, checks, findings, _ = model_check.examine(suspect)
         diagnosis.checks.append(replace(checks[0], name="forward pass without the checkpoint"))
         diagnosis.findings += findings
     if state is not None and not _load(forecaster, state, settings, diagnosis):
-        return
+        return None, ()
+    suspect = replace(suspect, is_loaded=state is not None)
     seen, checks, findings, verdict = model_check.examine(suspect)
     name = "forward pass with the checkpoint" if state is not None else "forward pass without a checkpoint"
     diagnosis.checks += [replace(checks[0], name=name), *checks[1:]]
     diagnosis.findings += findings
     diagnosis.batch = seen.figures if seen else {}
-    if seen is not None and verdict is None and data.cut is not None and data.has_error and data.cut.missing.any():
-        verdict = _what_missing_values_do(forecaster, data, variables, device)
-    diagnosis.verdict = verdict
+    about_missing = any(finding.code in ABOUT_MISSING_VALUES for finding in data.errors)
+    if seen is None or data.splits is None or not about_missing or not data_check.has_touched(data):
+        return verdict, ()
+    return verdict, _what_missing_values_do(forecaster, data, device, settings)
 
 
-def _material(length: int, data: DataReport, device: torch.device) -> tuple[Dimensions, WindowSet, tuple[str, ...]]:
-    """Return sizes, windows and variables: those of the data, or random numbers where there are none."""
+def _material(
+    settings: Settings, length: int, data: DataReport, device: torch.device
+) -> tuple[Dimensions, WindowSet, tuple[str, ...]]:
+    """Return sizes, windows and variables: those of the data, or a short stretch of random numbers without data."""
     if data.splits is not None:
         splits = data.splits
         return dimensions_of(splits), splits.train, splits.preprocessing.variables
+    token = getattr(settings.model, "input_token_len", 1)
+    needed = max(RANDOM_TOKENS * token, getattr(settings.model, "last_hours", 0), RANDOM_ROWS)
+    length = min(length, -(-needed // token) * token)
     dimensions = Dimensions(
         n_classes=2,
         n_variables=USUAL_VARIABLES,
@@ -185,28 +233,31 @@ def _load(forecaster: NetworkForecaster, state: dict[str, Any], settings: Settin
 
 
 def _what_missing_values_do(
-    forecaster: NetworkForecaster, data: DataReport, variables: tuple[str, ...], device: torch.device
-) -> Verdict:
-    """Return the verdict on windows with missing values; the table's own finding, which counts them all, leads it."""
+    forecaster: NetworkForecaster, data: DataReport, device: torch.device, settings: Settings
+) -> tuple[str, ...]:
+    """Show on a window with missing values that these, and nothing else, make a step not finite."""
     assert data.cut is not None
     windows = data_check.touched_windows(data.cut, device, WINDOWS_EXAMINED)
     ids = torch.arange(len(windows), device=device)
-    suspect = model_check.suspect_of(forecaster, windows, ids, variables, "a window with missing values")
-    verdict = attribute(suspect, with_record=False)
-    of_table = next(
-        (finding for finding in data.findings if finding.code == verdict.code and finding.severity == "error"), None
-    )
-    return replace(verdict, finding=of_table or verdict.finding)
+    names = data.cut.preprocessing.variables
+    suspect = model_check.suspect_of(forecaster, windows, ids, names, "a window with missing values")
+    suspect = replace(suspect, is_loaded=settings.run.adaptation, is_sound=False)
+    return attribute(suspect, with_record=False).rules_out
 
 
-def _conclude(diagnosis: Diagnosis) -> None:
-    """Let the first error be the verdict where no experiment gave one."""
-    broken = next((finding for finding in diagnosis.errors if finding.code == "CKPT_NONFINITE"), None)
-    if broken and diagnosis.verdict and diagnosis.verdict.code == "WEIGHT_NONFINITE":
+def _conclude(diagnosis: Diagnosis, experiment: Verdict | None, proof: tuple[str, ...]) -> None:
+    """Let the error that decides the exit code be the verdict, and all others stand beside it."""
+    if any(finding.code == "CKPT_NONFINITE" for finding in diagnosis.errors):
         # The same fault twice: the file is where the user can mend it.
         diagnosis.findings = [finding for finding in diagnosis.findings if finding.code != "WEIGHT_NONFINITE"]
-        diagnosis.verdict = replace(diagnosis.verdict, finding=broken)
-    if diagnosis.verdict is None and diagnosis.errors:
-        first, *rest = diagnosis.errors
-        innocent = [f"{check.name}: {check.sentence}" for check in diagnosis.checks if check.answer == "innocent"]
-        diagnosis.verdict = Verdict(finding=first, also=tuple(rest), rules_out=tuple(innocent))
+    if not diagnosis.errors:
+        return
+    first, *rest = sorted(diagnosis.errors, key=lambda finding: finding.kind.exit_code)
+    innocent: tuple[str, ...] = ()
+    if first.code in ABOUT_MISSING_VALUES:
+        innocent = proof
+    elif experiment is not None:
+        innocent = experiment.rules_out
+    diagnosis.verdict = Verdict(
+        finding=first, also=tuple(rest), rules_out=innocent, record=experiment.record if experiment else {}
+    )

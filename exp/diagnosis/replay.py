@@ -30,6 +30,7 @@ class Past:
         epoch_start: weights at the start of the epoch, name -> tensor; None where they were not kept.
         steps: the steps since then, this one last; empty where they are too many to be taken again.
         windows: of those steps.
+        learning_rate: of the last update, None where there was none.
         weight_decay: of AdamW.
         clip_grad_norm: total norm that gradients are scaled down to, 0 never.
     """
@@ -38,6 +39,7 @@ class Past:
     epoch_start: Mapping[str, torch.Tensor] | None = None
     steps: tuple[StepRecord, ...] = ()
     windows: WindowSet | None = None
+    learning_rate: float | None = None
     weight_decay: float = 0.0
     clip_grad_norm: float = 0.0
 
@@ -59,6 +61,8 @@ class Suspect:
         past: gives what is known of the weights before.
         name: such as "step 12, epoch 1, batch 12".
         last_good: such as "step 11, epoch 1, batch 11"; empty where no step was applied yet.
+        is_loaded: the weights come from a checkpoint.
+        is_sound: the data can be vouched for; False for random numbers and for tables with an error elsewhere.
         seen_loss: loss when the step was taken, None where it was not.
         seen_norm: total gradient norm when the step was taken, None where it was not.
     """
@@ -75,6 +79,8 @@ class Suspect:
     past: Callable[[], Past] = lambda: Past()
     name: str = "this batch"
     last_good: str = ""
+    is_loaded: bool = False
+    is_sound: bool = True
     seen_loss: float | None = None
     seen_norm: float | None = None
 

@@ -50,11 +50,14 @@ class Verdict:
         """What to type or change now."""
         return self.finding.next_command
 
+    @property
+    def aside(self) -> list[str]:
+        """Lines beside the cause: what it is not, and what else was found."""
+        also = [f"  also:     {other.code}: {other.what} ({other.where})" for other in self.also]
+        return [*(f"  not it:   {sentence}" for sentence in self.rules_out), *also]
+
     def __str__(self) -> str:
-        lines = [str(self.finding)]
-        lines += [f"  not it:   {sentence}" for sentence in self.rules_out]
-        lines += [f"  also:     {other.code}: {other.what} ({other.where})" for other in self.also]
-        return "\n".join(lines)
+        return "\n".join([str(self.finding), *self.aside])
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for diagnosis.json."""

@@ -20,7 +20,8 @@ def examine(suspect: Suspect) -> Cause | str:
     bad = not_finite(suspect.model)
     tensors = len(suspect.model.state_dict())
     if not bad:
-        return f"the checkpoint is innocent: all {tensors} tensors of the model are finite"
+        which = "checkpoint is" if suspect.is_loaded else "weights (no checkpoint is loaded) are"
+        return f"the {which} innocent: all {tensors} tensors of the model are finite"
     first = next(iter(bad))
     count, index = bad[first]
     finding = Finding(

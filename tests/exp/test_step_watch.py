@@ -47,6 +47,7 @@ def test_the_budget_is_a_share_of_the_epoch_but_at_least_three_steps() -> None:
             seen.see(outcome(2 * number + 1))
     assert caught.value.code == "SKIP_BUDGET" and caught.value.exit_code == 5 and seen.skipped == 4
     assert "4 of 3" in str(caught.value)
+    assert watch(max_skipped_steps=0).budget == 0, "none means none"
     assert watch(steps_per_epoch=1000).budget == 10 and watch(max_skipped_steps=7).budget == 7
 
 

@@ -40,7 +40,7 @@ def test_sound_data_raise_no_alarm(tmp_path: Path, capsys: pytest.CaptureFixture
     code, said, report = diagnose(tmp_path, capsys)
     assert code == 0 and report["verdict"] is None
     assert not [finding for finding in report["findings"] if finding["severity"] in ("error", "warning")]
-    assert {check["answer"] for check in report["checks"]} == {"innocent"}
+    assert [check["answer"] for check in report["checks"]] == ["innocent", "not checked", *["innocent"] * 3]
     names = [check["name"] for check in report["checks"]]
     assert names == ["configuration", "checkpoint", "forward pass without a checkpoint", "gradients", "data"]
     assert "Nothing is wrong" in said and "gradient norms, largest first" in said
@@ -58,7 +58,7 @@ def test_the_case_is_named_before_the_first_step_and_the_checkpoint_acquitted(
     code, said, report = diagnose(tmp_path, capsys, "--fill", "none")
     verdict = report["verdict"]
     assert code == 3 and verdict["code"] == "DATA_NAN" and "tp_lag_3d" in verdict["where"]
-    assert any("checkpoint is innocent" in sentence for sentence in verdict["rules_out"])
+    assert any("weights (no checkpoint is loaded) are innocent" in sentence for sentence in verdict["rules_out"])
     assert "without column tp_lag_3d the same step is finite" in verdict["rules_out"]
     assert verdict["figures"]["windows_touched"] > 0 and "--fill" in verdict["next"]
     code = program.main(["--root_path", str(tmp_path), "--data_path", "table.csv", "--preset", "smoke",
@@ -181,3 +181,86 @@ def test_a_device_that_fails_is_named_with_its_versions(tmp_path: Path, monkeypa
     (error,) = found.diagnosis.errors
     assert error.code == "DEVICE_FAILED" and "no kernel image" in error.evidence
     assert f"torch {torch.__version__}" in error.evidence and error.kind.exit_code == 5
+
+
+FAULTS = {
+    "LABEL_RANGE": lambda c: c.assign(rain_24h=c.rain_24h.where(c.index != 700, 5.0)),
+    "DATA_INF": lambda c: c.assign(t2m=c.t2m.where(c.index != 700, np.inf)),
+    "DATA_RANGE": lambda c: c.assign(t2m=c.t2m - 273.15),
+    "TIME_GAP": lambda c: c.drop(index=range(700, 710)),
+    "ONE_CLASS": lambda c: c.assign(rain_24h=c.rain_24h.where(c.rain_24h.isna(), 1.0)),
+}
+
+
+@pytest.mark.parametrize("cause", FAULTS)
+def test_blank_lag_rows_that_the_flags_take_care_of_never_hide_the_real_fault(
+    cause: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every table with lags has blank head rows; blaming them for everything would be the case all over again."""
+    content = make_table.frame()
+    content["tp_lag_3d"] = content.groupby("region")["tp"].shift(72)
+    make_table.write(tmp_path, content=FAULTS[cause](content))
+    code, said, report = diagnose(tmp_path, capsys)
+    verdict = report["verdict"]
+    assert code == 3 and verdict["code"] == cause and f"verdict: {cause}" in said
+    assert not any("the data are" in sentence or "the labels are" in sentence for sentence in verdict["rules_out"])
+
+
+def test_the_proof_takes_away_the_guilty_column_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Head rows are blank in many columns; four blanks of one column must not be proved by removing all."""
+    content = make_table.frame()
+    for name in ("t2m", "sp"):
+        content[f"{name}_lag_3d"] = content.groupby("region")[name].shift(72)
+    content.loc[700:703, "tp"] = np.nan
+    make_table.write(tmp_path, content=content)
+    code, _, report = diagnose(tmp_path, capsys, "--max_gap_hours", "0")
+    assert code == 3 and report["verdict"]["code"] == "DATA_NAN"
+    assert "without column tp the same step is finite" in report["verdict"]["rules_out"]
+
+
+def test_errors_of_several_kinds_lead_with_the_one_that_gives_the_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Screen, page and exit code must not contradict one another."""
+    make_table.write(tmp_path, content=FAULTS["TIME_GAP"](make_table.frame()))
+    torch.save({"head.weight": torch.full((2, 2), float("nan"))}, tmp_path / "nan.pth")
+    words = ["--adaptation", "--pretrain_model_path", str(tmp_path / "nan.pth")]
+    code, _, report = diagnose(tmp_path, capsys, *words)
+    others = {other["code"] for other in report["verdict"]["also"]}
+    assert code == 3 and report["verdict"]["code"] == "TIME_GAP" and "CKPT_NONFINITE" in others
+
+
+def test_a_checkpoint_that_is_named_but_not_loaded_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who tests a file must not hear that all is well because nobody opened it."""
+    make_table.write(tmp_path)
+    code, said, report = diagnose(tmp_path, capsys, "--pretrain_model_path", str(tmp_path / "nan.pth"))
+    assert code == 0 and "add --adaptation" in said and "Nothing is wrong" not in said
+    assert next(check for check in report["checks"] if check["name"] == "checkpoint")["answer"] == "not checked"
+
+
+def test_a_context_far_too_long_is_refused_and_does_not_fill_the_memory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Looking at a model with a million rows of random numbers once ended the process."""
+    make_table.write(tmp_path)
+    code, _, report = diagnose(tmp_path, capsys, "--seq_len", "1000000")
+    assert code == 3 and report["verdict"]["code"] == "CONTEXT_TOO_LONG"
+
+
+def test_a_number_of_classes_that_does_not_fit_is_found_by_the_diagnosis_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What passes the diagnosis must not be refused a minute later."""
+    make_table.write(tmp_path)
+    code, _, report = diagnose(tmp_path, capsys, "--n_classes", "3")
+    assert code == 2 and report["verdict"]["code"] == "CONFIG" and "--n_classes 2" in report["verdict"]["next"]
+
+
+def test_weights_that_overflow_before_the_first_step_are_put_down_to_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No rate has done anything yet."""
+    make_table.write(tmp_path)
+    code, _, report = diagnose(tmp_path, capsys, "--init_gain", "1e30")
+    following = report["verdict"]["next"]
+    assert code == 5 and "--init_gain 1" in following and "--learning_rate" not in following
