@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from data_provider.windows import WindowSet
 from exp.diagnosis.cause import Cause
 from exp.diagnosis.replay import Suspect
 from utils.findings import Finding
@@ -78,16 +79,17 @@ def examine_labels(suspect: Suspect) -> Cause | str:
         code="LABEL_RANGE",
         severity="error",
         what=f"{int(wrong.sum())} labels of this batch are no class.",
-        where=f"sample {sample} of {suspect.name}, window {window}, region "
+        where=f"sample {sample} of {suspect.name}, window {suspect.number_of(sample)}, region "
         f"{suspect.windows.regions[index.region[window]]}, init time {index.init_time[window]}",
         evidence=f"label {int(labels[sample])}, classes are 0 to {suspect.n_classes - 1}",
         next_command="prepare the table again (bash scripts/prepare_era5.sh)",
         figures={"labels": sorted(set(labels[wrong].tolist()))},
     )
-    windows = suspect.windows.subset(suspect.ids)
-    windows.labels = windows.labels.clamp(0, suspect.n_classes - 1)
-    without = replace(suspect, windows=windows, ids=torch.arange(len(labels), device=suspect.ids.device))
-    return Cause(finding, without, "with those labels replaced by a class")
+
+    def clamp(windows: WindowSet) -> None:
+        windows.labels = windows.labels.clamp(0, suspect.n_classes - 1)
+
+    return Cause(finding, suspect.on_copy(clamp), "with those labels replaced by a class")
 
 
 def extreme_cells(suspect: Suspect, limit: float) -> Cells | None:
@@ -99,9 +101,11 @@ def extreme_cells(suspect: Suspect, limit: float) -> Cells | None:
 
 def without_columns(suspect: Suspect, cells: Cells) -> Suspect:
     """Return the same step with the columns of these cells at their training mean (zero after scaling)."""
-    windows = suspect.windows.subset(suspect.ids)
-    windows.table[:, torch.from_numpy(np.unique(cells.column)).to(windows.table.device)] = 0.0
-    return replace(suspect, windows=windows, ids=torch.arange(len(suspect.ids), device=suspect.ids.device))
+
+    def blank(windows: WindowSet) -> None:
+        windows.table[:, torch.from_numpy(np.unique(cells.column)).to(windows.table.device)] = 0.0
+
+    return suspect.on_copy(blank)
 
 
 def where(suspect: Suspect, cells: Cells) -> str:
@@ -127,7 +131,7 @@ def _first(suspect: Suspect, cells: Cells) -> dict[str, int | str]:
     back = suspect.windows.context_length - 1 - row
     return {
         "sample": sample,
-        "window": window,
+        "window": suspect.number_of(sample),
         "row": row,
         "column": suspect.variables[column],
         "timestamp": str(index.init_time[window] - np.timedelta64(back * suspect.step_hours, "h")),

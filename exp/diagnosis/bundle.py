@@ -126,6 +126,7 @@ def load(folder: Path, device: torch.device) -> tuple[Suspect, dict[str, Any]]:
         is_loaded=description["is_loaded"],
         seen_loss=None if seen["loss"] == "None" else float(seen["loss"]),
         seen_norm=None if seen["norm"] == "None" else float(seen["norm"]),
+        numbers=tuple(description["windows"]["id"]),
     )
     return suspect, description
 

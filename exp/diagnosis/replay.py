@@ -65,6 +65,7 @@ class Suspect:
         is_sound: the data can be vouched for; False for random numbers and for tables with an error elsewhere.
         seen_loss: loss when the step was taken, None where it was not.
         seen_norm: total gradient norm when the step was taken, None where it was not.
+        numbers: of the windows in their split, where `ids` count in a copy of these alone; empty: `ids` are they.
     """
 
     model: nn.Module
@@ -83,6 +84,18 @@ class Suspect:
     is_sound: bool = True
     seen_loss: float | None = None
     seen_norm: float | None = None
+    numbers: tuple[int, ...] = ()
+
+    def number_of(self, sample: int) -> int:
+        """Return the number in its split of the window at a place in the batch."""
+        return self.numbers[sample] if self.numbers else int(self.ids[sample])
+
+    def on_copy(self, change: Callable[[WindowSet], None]) -> Suspect:
+        """Return the same step on a copy of its windows, with something changed in it."""
+        windows = self.windows.subset(self.ids)
+        change(windows)
+        numbers = tuple(self.number_of(sample) for sample in range(len(self.ids)))
+        return replace(self, windows=windows, ids=torch.arange(len(numbers), device=self.ids.device), numbers=numbers)
 
     def in_float32(self) -> Suspect:
         """Return the same step without mixed precision."""

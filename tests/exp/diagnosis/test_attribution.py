@@ -89,6 +89,17 @@ def test_a_label_that_is_no_class_is_named_without_feeding_it_to_the_loss() -> N
     assert verdict.code == "LABEL_RANGE" and "label 7" in verdict.evidence and "window 3" in verdict.where
 
 
+def test_a_second_cause_is_named_with_the_window_of_the_split_too() -> None:
+    """Once the first cause is taken away the step runs on a copy, whose own numbers mean nothing to the user."""
+    data = windows()
+    data.table[LENGTH + 2, 2] = float("nan")
+    data.table[LENGTH + 8, 0] = 1e30
+    data.labels[9] = 7
+    verdict = attribute(suspect(windows=data, ids=torch.tensor([0, 5, 9])))
+    assert (verdict.code, [other.code for other in verdict.also]) == ("DATA_NAN", ["LABEL_RANGE", "DATA_EXTREME"])
+    assert all("sample 2" in other.where and "window 9" in other.where for other in verdict.also)
+
+
 def test_the_record_holds_the_gradient_norms_largest_first_and_the_loss_terms() -> None:
     """It is what an experienced eye looks at first."""
     focal = LossConfig(use_focal_loss=True, class_weights=(0.3, 0.7))

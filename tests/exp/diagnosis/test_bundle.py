@@ -47,6 +47,7 @@ def test_the_step_of_a_bundle_gets_the_verdict_it_got_in_the_run(folder: Path) -
     verdict = attribute(suspect)
     assert verdict.code == stored["code"] == description["verdict"]["code"] == "DATA_NAN"
     assert verdict.finding.figures["column"] == stored["figures"]["column"] == "sp"
+    assert verdict.finding.figures["window"] == stored["figures"]["window"] >= len(suspect.ids)
     assert verdict.finding.figures["timestamp"] == stored["figures"]["timestamp"]
     assert verdict.finding.figures["region"] == stored["figures"]["region"] == "costa"
     # The random numbers of the dropout are those of the step, so the norms agree bit for bit.
