@@ -10,7 +10,7 @@ import torch
 
 from exp.diagnosis.attribution import attribute
 from exp.diagnosis.explain import suspect_of_step
-from exp.diagnosis.replay import Stage, Suspect, own_copy, replay
+from exp.diagnosis.replay import Past, Stage, Suspect, own_copy, replay
 from exp.guard import GuardConfig
 from exp.objective import Objective
 from exp.trainer import Trainer
@@ -234,6 +234,23 @@ def test_the_figures_are_those_of_the_first_micro_batch_that_is_not_finite() -> 
     seen = replay(suspect(windows=data, objective=objective, ids=torch.tensor([20, 21, 0, 22, 23, len(data) - 1])))
     assert seen.stage is Stage.FORWARD_PASS
     assert seen.figures["input"]["nan"] == 1 and seen.figures["output"]["nan"] > 0
+
+
+@pytest.mark.parametrize("suspicious", ["precision", "extreme data", "learning rate"])
+def test_what_is_suspicious_is_not_convicted_where_the_step_gets_no_further_without_it(suspicious: str) -> None:
+    """The loss is NaN whatever goes in: an innocent with a bad look would be blamed."""
+    objective = Objective(loss=lambda logits, labels: logits.sum() * float("nan"), micro_batch_size=BATCH)
+    data, model, past = windows(), network(), Past()
+    if suspicious == "precision":
+        objective = replace(objective, precision=torch.bfloat16)
+    elif suspicious == "extreme data":
+        data.table[LENGTH, 1] = 2e4
+    else:
+        weights = {name: 0.5 * parameter.detach() for name, parameter in model.named_parameters()}
+        past = Past(before_update=weights, epoch_start=weights)
+    verdict = attribute(suspect(model, objective=objective, windows=data, past=lambda: past, last_good="step 3"))
+    assert verdict.code == "LOSS_NONFINITE" and not verdict.also
+    assert any(sentence.startswith("not the ") for sentence in verdict.rules_out)
 
 
 def test_two_causes_are_both_told() -> None:
