@@ -124,16 +124,23 @@ def test_the_loss_term_that_is_not_finite_first_is_named(term: str) -> None:
     assert verdict.code == "LOSS_NONFINITE" and f"term {term}" in verdict.where
 
 
+class RootOfNegatives(torch.nn.Module):
+    """Gives NaN for everything but 0."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.abs().neg().sqrt()
+
+
 class Safe(torch.nn.Module):
     """Replaces NaN inside, as the notes' model did."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first, self.head = torch.nn.Linear(len(VARIABLES), 4), torch.nn.Linear(4, 2)
+        self.root = RootOfNegatives()
 
     def forward(self, x: torch.Tensor, marks: torch.Tensor) -> torch.Tensor:
-        hidden = self.first(x).sum(dim=1).abs().neg().sqrt()
-        return self.head(torch.nan_to_num(hidden))
+        return self.head(torch.nan_to_num(self.root(self.first(x).sum(dim=1))))
 
 
 def test_a_replacement_of_nan_inside_the_model_is_suspected_by_name() -> None:
@@ -142,6 +149,7 @@ def test_a_replacement_of_nan_inside_the_model_is_suspected_by_name() -> None:
     verdict = attribute(suspect(Safe()))
     assert verdict.code == "GRAD_NONFINITE" and "first." in verdict.where
     assert "loss 0." in verdict.evidence and "nan_to_num" in verdict.next_command
+    assert "the forward pass was not finite at root, and something after it replaces NaN" in verdict.evidence
 
 
 def _blind(module: torch.nn.Module, inputs: tuple) -> tuple:
@@ -158,6 +166,15 @@ def test_an_attention_row_that_sees_nothing_is_named_where_it_makes_nan() -> Non
     layer.register_forward_pre_hook(_blind)
     verdict = attribute(suspect(model))
     assert verdict.code == "ATTENTION_MASK_EMPTY" and "attn_layers.1" in verdict.where and "row 3" in verdict.where
+
+
+def test_an_attention_row_that_sees_nothing_is_not_blamed_for_a_nan_before_it() -> None:
+    """What breaks first is the embedding; the mask is another matter."""
+    model = network()
+    model.blocks.attn_layers[1].attention.register_forward_pre_hook(_blind)  # type: ignore[union-attr,index]
+    model.embedding.register_forward_hook(lambda module, inputs, output: output * float("nan"))  # type: ignore[union-attr]
+    verdict = attribute(suspect(model))
+    assert verdict.code == "ACTIVATION_NONFINITE" and verdict.where.startswith("embedding")
 
 
 def test_a_fault_that_does_not_come_back_is_called_that() -> None:
