@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from exp.diagnosis import slower
 from exp.diagnosis.attribution import attribute
 from exp.diagnosis.explain import suspect_of_step
 from exp.diagnosis.replay import Past, Stage, Suspect, own_copy, replay
-from exp.guard import GuardConfig
+from exp.guard import GuardConfig, StepRecord
 from exp.objective import Objective
 from exp.trainer import Trainer
 from layers.losses import LossConfig, build_loss, loss_terms
@@ -83,10 +84,48 @@ def test_a_missing_cell_is_named_with_sample_column_time_and_region() -> None:
 
 def test_a_label_that_is_no_class_is_named_without_feeding_it_to_the_loss() -> None:
     """On a GPU such a label ends the process."""
+    for label in (7, 2, -1):
+        data = windows()
+        data.labels[3] = label
+        verdict = attribute(suspect(windows=data))
+        assert verdict.code == "LABEL_RANGE" and f"label {label}, " in verdict.evidence and "window 3" in verdict.where
+
+
+def test_missing_and_infinite_cells_of_one_batch_are_counted_apart_and_the_missing_give_the_name() -> None:
+    """An infinity is often what became of a missing value; the other way round it is not."""
     data = windows()
-    data.labels[3] = 7
-    verdict = attribute(suspect(windows=data))
-    assert verdict.code == "LABEL_RANGE" and "label 7" in verdict.evidence and "window 3" in verdict.where
+    data.table[LENGTH - 1, 2], data.table[LENGTH - 1, 3] = float("nan"), float("inf")
+    verdict = attribute(suspect(windows=data, ids=torch.tensor([0]), step_hours=3))
+    assert verdict.code == "DATA_NAN" and "1 NaN and 1 infinite values in 1 of 1 windows" in verdict.evidence
+    assert "columns sp, tcwv" in verdict.evidence
+
+
+def test_the_time_of_a_cell_counts_back_in_steps_of_the_table() -> None:
+    """With rows every three hours, three rows back are nine hours."""
+    data = windows()
+    data.table[LENGTH - 4, 2] = float("nan")
+    verdict = attribute(suspect(windows=data, ids=torch.tensor([0]), step_hours=3))
+    assert verdict.finding.figures["timestamp"] == str(data.index.init_time[0] - np.timedelta64(9, "h"))
+
+
+@pytest.mark.parametrize(("ids", "is_said"), [([], False), ([20, 21], True), ([0, 20], False)])
+def test_steps_taken_again_at_a_lower_rate_are_told_only_where_all_of_them_are_finite(
+    ids: list[int], is_said: bool
+) -> None:
+    """It is the strongest proof against a learning rate: claimed falsely, it convicts an innocent."""
+    data = windows()
+    data.table[0, 1] = float("nan")  # in window 0 alone
+    model = network()
+    start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1e25)
+    state = RandomState.capture(torch.device("cpu"))
+    steps = (StepRecord(0, 1, 1, torch.tensor(ids), state, (1e-3,)),) if ids else ()
+    step = suspect(model, windows=data, ids=torch.arange(20, 24))
+    proof = slower.prove(step, Past(epoch_start=start, steps=steps), replay(step))
+    assert proof is not None and proof.after.is_finite
+    assert ("taken again from there" in proof.sentence) is is_said and "grown 1e+25-fold" in proof.sentence
 
 
 def test_a_second_cause_is_named_with_the_window_of_the_split_too() -> None:

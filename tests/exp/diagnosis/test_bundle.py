@@ -56,6 +56,17 @@ def test_the_step_of_a_bundle_gets_the_verdict_it_got_in_the_run(folder: Path) -
     }
 
 
+def test_a_bundle_holds_all_that_the_step_depends_on(folder: Path) -> None:
+    """With other random numbers, pieces or weights before it, it is another step; NaN norms would not show it."""
+    suspect, description = bundle.load(folder, CPU)
+    stored = torch.load(folder / "bundle.pt", weights_only=True)
+    assert suspect.random_state is not None and torch.equal(suspect.random_state.cpu, stored["random_state_cpu"])
+    assert suspect.objective.micro_batch_size == description["micro_batch_size"] == 8
+    assert suspect.name == description["step"] and suspect.last_good == description["last_good"]
+    assert suspect.model.training and set(suspect.past().before_update or {}) == set(stored["weights_before_update"])
+    assert set(suspect.past().epoch_start or {}) == set(dict(suspect.model.named_parameters()))
+
+
 def test_diagnose_opens_a_bundle_and_ends_with_the_code_of_its_cause(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
