@@ -152,7 +152,7 @@ def windows_of(table: RainTable, context_length: int, stride_hours: int) -> Wind
     index = index_of(table, context_length, stride_hours)
     if len(index):
         return index
-    longest = _longest_run(table.present)
+    longest = longest_run(table.present)
     raise DataError(
         "CONTEXT_TOO_LONG",
         "The context is longer than any part of the record without a gap.",
@@ -185,7 +185,8 @@ def _wrong_labels(table: RainTable) -> np.ndarray:
     return marked.reshape(-1)
 
 
-def _longest_run(present: np.ndarray) -> int:
+def longest_run(present: np.ndarray) -> int:
+    """Return how many rows are marked in a row at most, in any region of `(R, T)`."""
     longest = 0
     for row in present:
         edges = np.flatnonzero(np.diff(np.concatenate([[False], row, [False]]).astype(np.int8)))

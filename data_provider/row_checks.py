@@ -52,6 +52,11 @@ def listed(names: list[str], shown: int = SHOWN) -> str:
     return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Say how many there are: "1 row", "2 rows"; `many` where the plural takes more than an s."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def _unsorted(table: RainTable) -> list[Finding]:
     notes = table.notes
     if notes.first_unsorted is None:

@@ -9,6 +9,7 @@ from data_provider.column_statistics import describe
 from data_provider.cutting import CutTable
 from data_provider.feature_checks import inspect_constants, inspect_extremes
 from data_provider.label_checks import inspect_classes
+from data_provider.region_checks import inspect_regions
 from data_provider.window_checks import inspect_missing, verify_windows
 from utils.findings import Finding
 
@@ -22,13 +23,14 @@ def inspect_splits(cut: CutTable, clean: CleaningConfig, *, batch_size: int | No
         batch_size: windows of a batch, for the share of batches that a missing value spoils.
 
     Returns:
-        findings DATA_NAN, REGION_CROSS, SPLIT_EMPTY, ONE_CLASS, ZERO_VARIANCE, DATA_EXTREME.
+        findings DATA_NAN, CONTEXT_TOO_LONG, REGION_CROSS, SPLIT_EMPTY, ONE_CLASS, ZERO_VARIANCE, DATA_EXTREME.
     """
     training = describe(cut.values, cut.training_rows)
     missing = inspect_missing(cut, clean, batch_size)
     refused = any(finding.severity == "error" for finding in missing)
     return [
         *missing,
+        *inspect_regions(cut, refused=refused),
         *verify_windows(cut),
         *inspect_classes(cut, with_missing=refused),
         *inspect_constants(cut, training),

@@ -12,7 +12,8 @@ import numpy as np
 from data_provider.cleaning import CleaningConfig
 from data_provider.cutting import CutTable
 from data_provider.rain_table import RainTable
-from data_provider.row_checks import listed
+from data_provider.region_checks import regions_with_windows
+from data_provider.row_checks import counted, listed
 from data_provider.splits import NO_SPLIT, SPLIT_NAMES, TRAIN
 from data_provider.table_checks import blank_regions
 from data_provider.windows import touching
@@ -71,14 +72,22 @@ def inspect_missing(cut: CutTable, clean: CleaningConfig, batch_size: int | None
             severity="error" if refused else "handled",
             what=f"{100 * share:.1f} % of the windows hold a missing value; one is enough to make an output NaN."
             if refused
-            else f"{figures['missing_values']} missing values are taken care of; {figures['windows_touched']} windows "
-            "are left out for them.",
+            else _handled(cut, figures),
             where=f"{cut.table.source}, {listed(list(columns))}, first in region {region} at {place}",
             evidence=_evidence(figures, refused=refused),
             next_command=_way_out(clean) if refused else "",
             figures=figures,
         )
     ]
+
+
+def _handled(cut: CutTable, figures: dict[str, Any]) -> str:
+    with_windows, of = regions_with_windows(cut), len(cut.table.regions)
+    return (
+        f"{counted(figures['missing_values'], 'missing value is', 'missing values are')} taken care of; "
+        f"{counted(figures['windows_touched'], 'window is', 'windows are')} left out for them"
+        + ("." if with_windows == of else f"; {with_windows} of {of} regions still have windows.")
+    )
 
 
 def _way_out(clean: CleaningConfig) -> str:
