@@ -15,6 +15,8 @@ from utils.findings import Finding, Severity
 
 # Lags cost the first days of a record; a loss above this share has another cause than lags.
 NOTABLE_SHARE = 0.1
+# Below this many rows in a row a shorter context is no way out.
+FEWEST_ROWS = 96
 
 
 def inspect_regions(cut: CutTable, *, refused: bool = False) -> list[Finding]:
@@ -66,8 +68,8 @@ def _too_short(cut: CutTable, regions: np.ndarray) -> list[Finding]:
             evidence="rows in a row: "
             + listed([f"{name} {count}" for name, count in runs.items()])
             + f"; a window takes {cut.context_length}, and its label the {table.lead_time_hours} h after them",
-            next_command="add the rows that are missing, drop the region "
-            f"({_without_regions(runs)}), or --seq_len {max(1, shortest // 2)}",
+            next_command="add the rows that are missing, or drop the region "
+            f"({_without_regions(runs)})" + (f", or --seq_len {shortest // 2}" if shortest >= FEWEST_ROWS else ""),
             figures={"rows_in_a_row": runs, "context": cut.context_length},
         )
     ]
@@ -92,7 +94,7 @@ def _finding(cut: CutTable, severity: Severity, regions: np.ndarray, gone: np.nd
         "values; nothing would be learned of " + ("it." if len(names) == 1 else "them.")
         if all_of_them
         else f"{100 * gone.sum() / windows.sum():.1f} % of the windows are lost to missing values, "
-        + f"most in region {table.regions[int(np.argmax(gone / np.maximum(windows, 1)))]}.",
+        + f"most in region {table.regions[regions[np.argmax(gone[regions] / windows[regions])]]}.",
         where=f"{table.source}, region {listed(names)}, column {listed(columns)}",
         evidence=f"{listed(said)}; {gone.sum()} of {counted(int(windows.sum()), 'window')} of the table; "
         f"{regions_with_windows(cut)} of {counted(len(table.regions), 'region')} still "

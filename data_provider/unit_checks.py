@@ -14,14 +14,17 @@ import numpy as np
 
 from data_provider.column_statistics import ColumnStatistics, describe
 from data_provider.rain_table import RainTable
-from data_provider.row_checks import listed
-from data_provider.units import QUANTITIES, likely_unit, normal_unit, too_wet
+from data_provider.row_checks import counted, listed
+from data_provider.unit_advice import UNKNOWN, UnitGuess, conversion, guess_unit
+from data_provider.units import QUANTITIES, too_wet
 from utils.findings import Finding
 
 DERIVED = re.compile(r"(?P<base>[a-z]+[0-9]*m?)_(lag|rolling_(?P<statistic>mean|min|max|median|std))_\d+[hd]")
 # A table of hourly rain and its sums in millimetres agrees within a few times; a wrong unit is off by a thousand.
 AGREEMENT = 30.0
 FEWEST_AMOUNTS = 240
+PREPARE = "prepare the table anew: bash scripts/prepare_era5.sh"
+MILLIMETRES = UnitGuess(unit="mm", known=True, whole=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +104,9 @@ def _finding(table: RainTable, base: str, columns: Sequence[int], seen: ColumnSt
     low, high, mean = float(seen.low[column]), float(seen.high[column]), float(seen.mean[column])
     scaled = _looks_scaled(low, high, mean, float(seen.deviation[column]))
     wet = allowed.is_value and too_wet(base, mean, len(table.times), hours=table.step_hours)
-    unit = _unit(table, column, rows, allowed, wet)
+    finite = table.present & np.isfinite(table.values[..., column])
+    guess = _guess(table.values[..., column][finite], rows[finite], allowed, wet)
+    odd = table.values[..., column][rows]
     names = [table.regions[number] for number in np.flatnonzero(rows.any(axis=1))]
     others = [table.features[other] for other in columns[1:]]
     return Finding(
@@ -113,20 +118,24 @@ def _finding(table: RainTable, base: str, columns: Sequence[int], seen: ColumnSt
         where=f"{table.source}, column {name}{_first(table, rows)}",
         evidence=f"seen {low:.6g} to {high:.6g}, mean {mean:.4g}, allowed {allowed.low:g} to {allowed.high:g} "
         f"{allowed.unit}; "
-        + (f"{int(rows.sum())} rows of {listed(names)}" if names else "nowhere on Earth is the mean of rain so high")
+        + (
+            f"{int(rows.sum())} of {counted(int(finite.sum()), 'row')}, in {listed(names)}"
+            if names
+            else "nowhere on Earth is the mean of rain so high"
+        )
         + "; likely "
-        + ("not in a unit: mean 0 and deviation 1, or 0 to 1" if scaled else f"unit: {unit}")
+        + ("not in a unit: mean 0 and deviation 1, or 0 to 1" if scaled else _named(guess))
         + (f"; the same in {listed(others)}" if others else ""),
         next_command="give the table unscaled: whoever scaled it with the mean of all years has let the test years in"
         if scaled
-        else _advice(base, name, unit),
+        else _advice(allowed, name, guess, odd, _places(table, rows)),
         figures={
             "column": name,
             "seen": [low, high],
             "mean": mean,
             "allowed": [allowed.low, allowed.high],
             "unit": allowed.unit,
-            "likely_unit": "scaled" if scaled else unit,
+            "likely_unit": "scaled" if scaled else guess.unit,
             "rows": int(rows.sum()),
             "regions": names,
             "columns": [name, *others],
@@ -141,13 +150,24 @@ def _first(table: RainTable, rows: np.ndarray) -> str:
     return f", first in region {table.regions[region]} at {table.place(region, row)}"
 
 
-def _unit(table: RainTable, column: int, rows: np.ndarray, allowed: Allowed, wet: bool) -> str:
-    """Name the unit in which the values outside the range would make sense; the others may be right."""
+def _places(table: RainTable, rows: np.ndarray) -> str:
+    """Say where the marked rows begin and end."""
+    if not rows.any():
+        return "nowhere alone"
+    region, row = np.nonzero(rows)
+    begin, end = ((int(region[at]), int(row[at])) for at in (0, -1))
+    first = f"region {table.regions[begin[0]]} at {table.place(*begin)}"
+    return first if len(row) == 1 else f"{first} to region {table.regions[end[0]]} at {table.place(*end)}"
+
+
+def _guess(values: np.ndarray, wrong: np.ndarray, allowed: Allowed, wet: bool) -> UnitGuess:
     if not allowed.is_value:
-        return "none known: damaged values, or another variable under this name"
-    odd = table.values[..., column][rows & np.isfinite(table.values[..., column])]
-    low, high = (float(odd.min()), float(odd.max())) if len(odd) else (0.0, 1.0)
-    return likely_unit(allowed.base, low, high, too_wet=wet)
+        return UnitGuess(unit=UNKNOWN, known=False, whole=False)
+    return guess_unit(allowed.base, values, wrong, wet=wet)
+
+
+def _named(guess: UnitGuess) -> str:
+    return f"unit: {guess.unit}" if guess.whole or not guess.known else f"unit of these rows alone: {guess.unit}"
 
 
 def _looks_scaled(low: float, high: float, mean: float, deviation: float) -> bool:
@@ -155,18 +175,13 @@ def _looks_scaled(low: float, high: float, mean: float, deviation: float) -> boo
     return standard or (abs(low) < 1e-6 and abs(high - 1) < 1e-3)
 
 
-def _advice(base: str, name: str, unit: str) -> str:
-    """Say how to convert a column, where the unit is known."""
-    prepare = "prepare the table anew: bash scripts/prepare_era5.sh"
-    spelled = "degC" if unit == "degrees Celsius" else unit
-    factors = (
-        {normal_unit(key): value for key, value in QUANTITIES[base].accepted.items()} if base in QUANTITIES else {}
-    )
-    if spelled not in factors:
-        return f"mend {name}, or {prepare}"
-    factor, offset = factors[spelled]
-    change = f"+ {offset:g}" if offset else f"* {factor:g}"
-    return f"write {name} in {QUANTITIES[base].unit}: df['{name}'] {change}, or {prepare}"
+def _advice(allowed: Allowed, name: str, guess: UnitGuess, odd: np.ndarray, places: str) -> str:
+    """Say how to convert a column or its wrong rows, where the unit is known; else where the wrong rows are."""
+    if not guess.known:
+        return f"mend {name} in these rows ({places}), or {PREPARE}"
+    line = conversion(allowed.base, name, guess, odd)
+    which = name if guess.whole else f"these rows of {name}"
+    return f"write {which} in {allowed.unit}: {line}, or {PREPARE}"
 
 
 def _rain_against_label(table: RainTable) -> list[Finding]:
@@ -191,7 +206,7 @@ def _rain_against_label(table: RainTable) -> list[Finding]:
             evidence=f"mean tp {hourly_m:.3g}, mean precipitation {amount_mm:.3g} in {table.accumulation_hours} h; tp "
             f"in m and precipitation in mm give a ratio of about 1000 an hour, here {ratio:.3g}; likely unit: tp in "
             "mm, or precipitation in m",
-            next_command=_advice("tp", "tp", "mm"),
+            next_command=f"write tp in m: {conversion('tp', 'tp', MILLIMETRES, rain)}, or {PREPARE}",
             figures={"column": "tp", "mean": hourly_m, "precipitation_mean": amount_mm, "likely_unit": "mm"},
         )
     ]

@@ -53,6 +53,37 @@ def test_one_region_in_another_unit_is_found_and_named(tmp_path: Path) -> None:
     assert "first in region sierra at 2019-01-01T00:00:00 (line 1502)" in finding.where
 
 
+def test_only_the_wrong_rows_are_converted_where_the_others_are_right(tmp_path: Path) -> None:
+    """Adding 273.15 to a whole column, of which a twentieth was in Celsius, would have ruined the rest."""
+    content = make_table.frame()
+    right = content["t2m"].copy()
+    content.loc[400:540, "t2m"] -= 273.15
+    (finding,) = units(tmp_path, content)
+    assert "141 of 3000 rows, in costa" in finding.evidence and "of these rows alone" in finding.evidence
+    line = finding.next_command.split(": ")[1].split(", or")[0]
+    assert line == "df.loc[df['t2m'] < 180, 't2m'] += 273.15"
+    exec(line, {"df": content})
+    assert np.allclose(content["t2m"], right) and units(tmp_path, content) == []
+
+
+def test_damaged_rows_are_located_and_given_no_unit(tmp_path: Path) -> None:
+    """Values of which only a few would fit another unit are damaged; converting them hides it."""
+    content = make_table.frame()
+    content.loc[400:409, "t2m"] = [*np.linspace(-9000, -2000, 5), *np.linspace(5, 25, 5)]
+    (finding,) = units(tmp_path, content)
+    assert finding.figures["likely_unit"].startswith("none") and "273.15" not in finding.next_command
+    assert "(line 402) to region costa at 2019-01-18T01:00:00 (line 411)" in finding.next_command
+
+
+def test_a_few_rows_of_rain_in_millimetres_do_not_convert_the_column(tmp_path: Path) -> None:
+    """A month in millimetres among years in metres lifts the mean past what falls anywhere, too."""
+    content = make_table.frame()
+    content["tp"] *= 1e-4 / content["tp"].mean()
+    content.loc[:200, "tp"] *= 1000
+    (finding,) = units(tmp_path, content)
+    assert "0.001" not in finding.next_command and finding.figures["likely_unit"].startswith("none")
+
+
 def test_rain_in_millimetres_in_a_dry_place_is_found_by_its_mean_or_by_the_label_amounts(tmp_path: Path) -> None:
     """Where an hour never brings 0.3 mm, millimetres pass for metres by their range alone."""
     content = make_table.frame()
