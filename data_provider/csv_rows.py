@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from data_provider import csv_faults
 from data_provider.table_errors import not_a_table, unreadable
 from data_provider.table_rows import Rows
 
@@ -75,6 +76,8 @@ def _decoded(value: Any) -> Any:
 
 
 def _read_frame(path: Path) -> pd.DataFrame:
+    csv_faults.require_plain_text(path)
+    csv_faults.require_commas(path)
     try:
         frame = pd.read_csv(path)
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -84,20 +87,18 @@ def _read_frame(path: Path) -> pd.DataFrame:
         logger.info("%s: columns without a name are row numbers, not features; left out.", path)
         frame = frame.drop(columns=unnamed)
     absent = [name for name in ("timestamp", "region") if name not in frame.columns]
-    if len(frame.columns) == 1 and ";" in str(frame.columns[0]):
-        raise not_a_table("The columns are separated by semicolons.", path, f"first line: {frame.columns[0][:60]}")
     if absent:
         columns = ", ".join(map(str, frame.columns[:8]))
         raise not_a_table(f"The table has no column {' and no column '.join(absent)}.", path, f"columns: {columns} ...")
+    if frame.empty:
+        raise csv_faults.no_rows(path)
     try:
         stamps = pd.to_datetime(frame["timestamp"], format="ISO8601")
         # A time with an offset, as 2019-01-31T18:00:00+00:00, is put into UTC, which the others are in already.
         frame["timestamp"] = stamps if stamps.dt.tz is None else stamps.dt.tz_convert(None)
     except (ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise not_a_table(
-            "A timestamp is not written as 2019-01-31 18:00:00.", path, reason, ", column timestamp"
-        ) from None
+        raise csv_faults.wrong_timestamp(frame["timestamp"], path, reason) from None
     return frame
 
 
@@ -125,7 +126,7 @@ def _check_columns(frame: pd.DataFrame, names: tuple[str, ...], path: Path) -> N
     if missing:
         raise not_a_table("Columns are missing.", path, ", ".join(missing))
     if text:
-        raise not_a_table("Columns hold text where numbers are expected.", path, ", ".join(text))
+        raise csv_faults.text_columns(frame, text, path)
 
 
 def _check_rows(frame: pd.DataFrame, path: Path) -> None:
@@ -135,4 +136,4 @@ def _check_rows(frame: pd.DataFrame, path: Path) -> None:
             line = int(np.argmax(blank)) + 2
             raise not_a_table(f"A {column} is blank.", path, f"{int(blank.sum())} rows", f", line {line}")
     if TARGET_COLUMN in frame and not pd.api.types.is_numeric_dtype(frame[TARGET_COLUMN]):
-        raise not_a_table("The rain amounts hold text.", path, f"column {TARGET_COLUMN}")
+        raise csv_faults.text_columns(frame, [TARGET_COLUMN], path)

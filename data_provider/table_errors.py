@@ -11,15 +11,26 @@ PREPARE_COMMANDS = (
 )
 
 
-def not_a_table(what: str, path: Path, evidence: str, where: str = "") -> DataError:
-    """Return the error of a file whose columns or rows are not those of a table."""
+MEND_FIRST = "mend the file, or write it again"
+MEND_COLUMNS = f"{MEND_FIRST}; columns are timestamp, region, <features>, precipitation, rain_24h (docs/data.md)"
+
+
+def not_a_table(what: str, path: Path, evidence: str, where: str = "", *, way_out: str = "") -> DataError:
+    """Return the error of a file whose columns or rows are not those of a table.
+
+    Args:
+        what: one plain sentence.
+        path: the file.
+        evidence: what proves it.
+        where: column and line, after the path.
+        way_out: how to mend the file, told before how to make another.
+    """
     return DataError(
         "DATA_TABLE",
         what,
         where=f"{path}{where}",
         evidence=evidence,
-        next_command="columns are timestamp, region, <features>, precipitation, rain_24h (docs/data.md); "
-        f"{PREPARE_COMMANDS}",
+        next_command=f"{way_out or MEND_COLUMNS}; or make a table: {PREPARE_COMMANDS}",
     )
 
 
@@ -30,7 +41,7 @@ def unreadable(path: Path, why: str, error: Exception) -> DataError:
         f"{path.name} {why}.",
         where=str(path),
         evidence=str(error).splitlines()[0],
-        next_command=PREPARE_COMMANDS,
+        next_command=f"{MEND_FIRST}; or make a table: {PREPARE_COMMANDS}",
     )
 
 
