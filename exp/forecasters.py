@@ -25,6 +25,7 @@ from exp.trainer import Explain, Trainer, predict_logits
 from layers import losses
 from layers.window_features import WindowFeatures
 from utils import checkpoint
+from utils.run_directory import append_json_line
 
 logger = logging.getLogger(__name__)
 EVALUATION_BATCH = 4
@@ -113,6 +114,8 @@ class NetworkForecaster:
         finally:
             # Also when the run is cut short: what was best so far can still be scored.
             self.history = trainer.history
+            if trainer.cut_short is not None:
+                append_json_line(run / "metrics.jsonl", trainer.cut_short)
             self.best_epoch = best.best_epoch or None
             if best.state:
                 self.model.load_state_dict(best.state)

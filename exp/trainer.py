@@ -22,7 +22,7 @@ from exp.objective import Objective
 from exp.precision import AmpName, autocast
 from exp.schedule import learning_rate_factor
 from exp.step_watch import StepWatch
-from utils.errors import UsageError
+from utils.errors import NumericalError, UsageError
 from utils.reproducibility import RandomState
 
 logger = logging.getLogger(__name__)
@@ -142,6 +142,7 @@ class Trainer:
         self.history: list[Row] = []
         self.epoch_start: dict[str, torch.Tensor] = {}
         self.anomaly = ""
+        self.cut_short: Row | None = None
 
     def fit(self) -> list[Row]:
         """Train until the last epoch or until a callback says stop; return the history, a row an epoch.
@@ -169,10 +170,23 @@ class Trainer:
     def _train_epoch(self) -> Row:
         self.model.train()
         self.watch.start_epoch()
-        started = said = time.monotonic()
+        started = time.monotonic()
         plain = getattr(self.model, "_orig_mod", self.model)  # of a compiled model, whose names differ
         self.epoch_start = {name: tensor.detach().cpu().clone() for name, tensor in plain.named_parameters()}
         sums = _Sums(self.device)
+        try:
+            self._take_steps(sums, started)
+        except NumericalError:
+            self.cut_short = self._row(sums) | {"cut_short": True}
+            raise
+        self.watch.end_epoch(self.epoch)
+        if self.checks is not None:
+            self.checks.report(time.monotonic() - started)
+        return self._row(sums)
+
+    def _take_steps(self, sums: _Sums, started: float) -> None:
+        """Take all steps of an epoch, with a bar or lines of progress."""
+        said = started
         with tqdm(total=self.steps_per_epoch, disable=None, leave=False, unit="batch") as bar:
             bar.set_description(f"epoch {self.epoch}/{self.config.train_epochs}")
             for done, ids in enumerate(self._batches(), start=1):
@@ -182,9 +196,9 @@ class Trainer:
                 if bar.update():  # True only when the bar is redrawn, so the host rarely waits for the device
                     bar.set_postfix(self._progress(sums), refresh=False)
             self.guard.read_pending()
-        self.watch.end_epoch(self.epoch)
-        if self.checks is not None:
-            self.checks.report(time.monotonic() - started)
+
+    def _row(self, sums: _Sums) -> Row:
+        """Return what the steps of this epoch came to so far."""
         return {
             "epoch": self.epoch,
             "step": self.step_number,

@@ -101,6 +101,8 @@ def test_d2_a_cell_that_turns_nan_after_the_checks_is_named_and_the_last_good_fi
     code, said = the_run.start("--max_skipped_steps", "1")
     verdict = the_run.verdict()
     assert code == 5 and verdict["code"] == "DATA_NAN" and "SKIP_BUDGET: 2 of 1" in said
+    last = the_run.rows()[-1]
+    assert last["cut_short"] and last["epoch"] == 2 and last["skipped_steps"] == 2 and last["skip_cause"] == "DATA_NAN"
     assert verdict["figures"]["column"] == "sp" and verdict["figures"]["region"] == "costa"
     assert verdict["figures"]["timestamp"] == "2019-01-30T04:00:00"
     assert the_run.hash_of_last() == the_run.good_file

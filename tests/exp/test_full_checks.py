@@ -42,7 +42,7 @@ def test_a_label_that_is_no_class_is_named_before_the_loss_meets_it(caplog: pyte
     bench = Bench(guard=FULL, before_fit=[lambda trainer: trainer.train.labels.fill_(-1)])
     with caplog.at_level(logging.INFO), pytest.raises((IndexError, RuntimeError)):
         bench.trainer().fit()
-    assert "first not finite at step 0: label -1, which is no class" in caplog.text
+    assert "first not finite at step 1: label -1, which is no class" in caplog.text
 
 
 def test_three_bad_steps_of_an_epoch_are_named_and_the_rest_only_counted(caplog: pytest.LogCaptureFixture) -> None:
@@ -51,7 +51,7 @@ def test_three_bad_steps_of_an_epoch_are_named_and_the_rest_only_counted(caplog:
     with caplog.at_level(logging.INFO):
         bench.trainer().fit()
     lines = [record.message for record in caplog.records if "first not finite" in record.message]
-    assert [line.split(" at ")[1] for line in lines] == ["step 0: input", "step 1: input", "step 2: input"]
+    assert [line.split(" at ")[1] for line in lines] == ["step 1: input", "step 2: input", "step 3: input"]
 
 
 def test_a_sound_training_is_looked_at_and_nothing_named(caplog: pytest.LogCaptureFixture) -> None:
