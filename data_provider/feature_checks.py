@@ -12,7 +12,8 @@ import numpy as np
 from data_provider import cleaning
 from data_provider.column_statistics import ColumnStatistics
 from data_provider.cutting import CutTable
-from data_provider.row_checks import SHOWN, listed
+from data_provider.fill_values import find_fill_value
+from data_provider.row_checks import SHOWN, counted, listed
 from data_provider.unit_checks import allowed_for
 from utils.findings import Finding
 
@@ -32,15 +33,17 @@ def inspect_constants(cut: CutTable, training: ColumnStatistics) -> list[Finding
         findings ZERO_VARIANCE: one for features that never change, one for features that change after training.
     """
     constants = _dropped(cut) | _kept(cut, training)
-    steady = {name: facts for name, facts in constants.items() if not facts["changes_later"]}
+    blank = {name: facts for name, facts in constants.items() if facts["train_value"] is None}
+    steady = {name: facts for name, facts in constants.items() if not facts["changes_later"] and name not in blank}
     changing = {name: facts for name, facts in constants.items() if facts["changes_later"]}
-    findings = []
+    findings = _blank(cut, blank) if blank else []
     if steady:
         findings.append(
             Finding(
                 code="ZERO_VARIANCE",
                 severity="warning",
-                what=f"{len(steady)} features are constant in training and say nothing.",
+                what=f"{counted(len(steady), 'feature is', 'features are')} constant in training and "
+                + ("says nothing." if len(steady) == 1 else "say nothing."),
                 where=f"{cut.table.source}, {listed(list(steady))}",
                 evidence=listed([f"{name} {_value(facts)}, {_fate(facts)}" for name, facts in steady.items()]),
                 next_command="leave them out of the table, or see why they are constant",
@@ -52,7 +55,8 @@ def inspect_constants(cut: CutTable, training: ColumnStatistics) -> list[Finding
             Finding(
                 code="ZERO_VARIANCE",
                 severity="warning",
-                what=f"{len(changing)} features are constant in training and change afterwards.",
+                what=f"{counted(len(changing), 'feature is', 'features are')} constant in training and "
+                + ("changes afterwards." if len(changing) == 1 else "change afterwards."),
                 where=f"{cut.table.source}, {listed(list(changing))}",
                 evidence=listed([_change(name, facts) for name, facts in changing.items()]),
                 next_command="--drop_constant true (leaves them out), or a training period in which they change",
@@ -60,6 +64,24 @@ def inspect_constants(cut: CutTable, training: ColumnStatistics) -> list[Finding
             )
         )
     return findings
+
+
+def _blank(cut: CutTable, blank: dict[str, dict[str, Any]]) -> list[Finding]:
+    later = {name: np.isfinite(_raw(cut, name)).any() for name in blank}
+    return [
+        Finding(
+            code="ZERO_VARIANCE",
+            severity="warning",
+            what=f"{counted(len(blank), 'feature is', 'features are')} blank in all training rows: nothing can be "
+            "learned from a column without a value.",
+            where=f"{cut.table.source}, {listed(list(blank))}",
+            evidence=listed(
+                [f"{name} {'has values only afterwards' if later[name] else 'wholly blank'}, dropped" for name in blank]
+            ),
+            next_command="leave the column out of the table, or fill it in",
+            figures={"features": blank},
+        )
+    ]
 
 
 def _dropped(cut: CutTable) -> dict[str, dict[str, Any]]:
@@ -113,7 +135,7 @@ def _kept(cut: CutTable, training: ColumnStatistics) -> dict[str, dict[str, Any]
 
 
 def _value(facts: dict[str, Any]) -> str:
-    return "blank" if facts["train_value"] is None else f"{facts['train_value']:.6g}"
+    return f"{facts['train_value']:.6g}"
 
 
 def _fate(facts: dict[str, Any]) -> str:
@@ -127,7 +149,7 @@ def _change(name: str, facts: dict[str, Any]) -> str:
 
 
 def inspect_extremes(cut: CutTable, training: ColumnStatistics) -> list[Finding]:
-    """Find scaled values beyond +-10 in training rows.
+    """Find numbers that stand for missing values, and scaled values beyond +-10 in training rows.
 
     Args:
         cut: the table and its scaled values.
@@ -137,7 +159,42 @@ def inspect_extremes(cut: CutTable, training: ColumnStatistics) -> list[Finding]
         findings DATA_EXTREME, one a feature: warnings, but for rain that is heavy and possible information.
     """
     furthest = np.maximum(np.abs(training.low), np.abs(training.high))
-    return [_extreme(cut, int(column), float(furthest[column])) for column in np.flatnonzero(furthest > EXTREME)]
+    filled = _fill_values(cut)
+    names = cut.preprocessing.variables
+    far = [column for column in np.flatnonzero(furthest > EXTREME) if names[column] not in filled]
+    return [*filled.values(), *(_extreme(cut, int(column), float(furthest[column])) for column in far)]
+
+
+def _fill_values(cut: CutTable) -> dict[str, Finding]:
+    """Say which columns hold a number that stands for a missing value; enough of them hide within 10 deviations."""
+    table, found = cut.table, {}
+    for column, name in enumerate(table.features):
+        values = table.values[..., column]
+        fill = find_fill_value(values[table.present])
+        if fill is None:
+            continue
+        rows = table.present & (values == np.float32(fill.value))
+        region, row = np.nonzero(rows)
+        places = [table.place(int(where[0]), int(where[1])) for where in zip(region, row, strict=True)][:SHOWN]
+        rest = values[table.present & ~rows & np.isfinite(values)]
+        found[name] = Finding(
+            code="DATA_EXTREME",
+            severity="warning",
+            what=f"{name} holds {fill} in {counted(fill.count, 'row')}, which looks like a mark for missing values.",
+            where=f"{table.source}, column {name}, first in region {table.regions[region[0]]} at {places[0]}",
+            evidence=f"{fill} in {fill.count} of {counted(int(table.present.sum()), 'row')}; all other values lie "
+            f"from {rest.min():.6g} to {rest.max():.6g}",
+            next_command=f"leave these cells blank: {fill.cure(name)}",
+            figures={
+                "feature": name,
+                "count": fill.count,
+                "raw": fill.value,
+                "rows": places,
+                "region": table.regions[region[0]],
+                "time": str(table.times[row[0]]),
+            },
+        )
+    return found
 
 
 def _extreme(cut: CutTable, column: int, furthest: float) -> Finding:
@@ -153,7 +210,7 @@ def _extreme(cut: CutTable, column: int, furthest: float) -> Finding:
     return Finding(
         code="DATA_EXTREME",
         severity="information" if is_rain else "warning",
-        what=f"{name} lies beyond +-{EXTREME:g} deviations in {len(row)} training rows"
+        what=f"{name} lies beyond +-{EXTREME:g} deviations in {counted(len(row), 'training row')}"
         + (", as heavy rain does." if is_rain else "."),
         where=f"{cut.table.source}, column {name}, first in region {cut.table.regions[region[0]]} at {places[0]}",
         evidence=f"furthest {furthest:.4g} (unscaled {raw:.6g}) in region {cut.table.regions[at[0]]} at "

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_provider.column_statistics import ColumnStatistics, describe
+from data_provider.fill_values import find_fill_value
 from data_provider.rain_table import RainTable
 from data_provider.row_checks import counted, listed
 from data_provider.unit_advice import UNKNOWN, UnitGuess, conversion, guess_unit
@@ -128,7 +129,8 @@ def _finding(table: RainTable, base: str, columns: Sequence[int], seen: ColumnSt
         + (f"; the same in {listed(others)}" if others else ""),
         next_command="give the table unscaled: whoever scaled it with the mean of all years has let the test years in"
         if scaled
-        else _advice(allowed, name, guess, odd, _places(table, rows)),
+        else _fill_cure(name, table.values[..., column][finite], allowed)
+        or _advice(allowed, name, guess, odd, _places(table, rows)),
         figures={
             "column": name,
             "seen": [low, high],
@@ -164,6 +166,16 @@ def _guess(values: np.ndarray, wrong: np.ndarray, allowed: Allowed, wet: bool) -
     if not allowed.is_value:
         return UnitGuess(unit=UNKNOWN, known=False, whole=False)
     return guess_unit(allowed.base, values, wrong, wet=wet)
+
+
+def _fill_cure(name: str, values: np.ndarray, allowed: Allowed) -> str:
+    """Say how to blank a number that stands for missing values, where one is out of range."""
+    fill = find_fill_value(values)
+    if fill is None or allowed.low <= fill.value <= allowed.high:
+        return ""
+    return (
+        f"{fill} in {counted(fill.count, 'row')} looks like a mark for missing values; leave blank: {fill.cure(name)}"
+    )
 
 
 def _named(guess: UnitGuess) -> str:

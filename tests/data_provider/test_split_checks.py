@@ -147,7 +147,7 @@ def test_a_feature_that_changes_only_after_training_is_told_with_its_largest_z(t
     later = content.loc[content.timestamp >= train_end, "sp"].to_numpy(np.float32).astype(np.float64)
     (finding,) = found(tmp_path, content)
     facts = finding.figures["features"]["sp"]
-    assert "change afterwards" in finding.what and facts["train_value"] == 90_000 and not facts["kept"]
+    assert "changes afterwards" in finding.what and facts["train_value"] == 90_000 and not facts["kept"]
     assert facts["max_z"] == pytest.approx(np.abs(later - 90_000).max() / later.std())
     (finding,) = found(tmp_path, content, drop_constant=False)
     # A spread of 0 is replaced by 1, so the model sees the pressure difference itself.
