@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from data_provider.cleaning import CleaningConfig
-from data_provider.cutting import CutTable
+from data_provider.cutting import CutTable, longest_run
 from data_provider.rain_table import RainTable
 from data_provider.region_checks import regions_with_windows
 from data_provider.row_checks import counted, listed
@@ -21,6 +21,8 @@ from utils.findings import Finding
 
 # The share of the rows that a loader which knows no regions would take for training.
 STACKED_TRAINING_SHARE = 0.7
+# A value of two days ago is the oldest that a table of 12-hour steps is advised to repeat.
+LONGEST_OFFER_STEPS = 4
 
 
 def inspect_missing(cut: CutTable, clean: CleaningConfig, batch_size: int | None = None) -> list[Finding]:
@@ -75,7 +77,7 @@ def inspect_missing(cut: CutTable, clean: CleaningConfig, batch_size: int | None
             else _handled(cut, figures),
             where=f"{cut.table.source}, {listed(list(columns))}, first in region {region} at {place}",
             evidence=_evidence(figures, refused=refused),
-            next_command=_way_out(clean) if refused else "",
+            next_command=_way_out(clean, cut) if refused else "",
             figures=figures,
         )
     ]
@@ -90,12 +92,31 @@ def _handled(cut: CutTable, figures: dict[str, Any]) -> str:
     )
 
 
-def _way_out(clean: CleaningConfig) -> str:
-    forward = "" if clean.fill.startswith("forward") else "--fill forward (repeat the last value, the default), "
+def _way_out(clean: CleaningConfig, cut: CutTable) -> str:
+    table = cut.table
+    forward = "" if clean.fill.startswith("forward") else "--fill forward"
+    longest = _longest_blank(cut)
+    if longest and table.step_hours > clean.max_gap_hours:
+        steps = min(longest, LONGEST_OFFER_STEPS)
+        forward = f"{forward} --max_gap_hours {steps * table.step_hours}".strip() + (
+            f" (rows are {table.step_hours} h apart, so {clean.max_gap_hours} h bridges none; this bridges "
+            + ("all of them), " if steps == longest else f"{steps} rows, the longest gap has {longest}), ")
+        )
+    elif forward:
+        forward += " (repeat the last value, the default), "
     return (
         f"{forward}--fill forward_then_zero (training mean), --fill drop (leave these windows out), or mend the source "
         "and prepare again"
     )
+
+
+def _longest_blank(cut: CutTable) -> int:
+    """How many rows in a row a column is blank at most; head rows and columns that are not used are passed over."""
+    table = cut.table
+    head = np.cumsum(~np.isnan(cut.values).any(axis=-1), axis=1) == 0
+    used = [name not in cut.preprocessing.dropped for name in table.features]
+    blank = np.isnan(table.values[..., used]) & (table.present & ~head)[..., None]
+    return longest_run(blank.transpose(0, 2, 1).reshape(-1, len(table.times)))
 
 
 def _evidence(figures: dict[str, Any], *, refused: bool) -> str:

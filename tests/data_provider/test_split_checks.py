@@ -128,6 +128,26 @@ def test_blanks_beyond_the_fill_are_refused_and_head_rows_are_not_blamed(tmp_pat
     assert finding.figures["windows_touched"] == 15 + 47
 
 
+@pytest.mark.parametrize("fill", ["forward", "none"])
+@pytest.mark.parametrize(("n_blank", "hours", "mended"), [(3, 36, True), (9, 48, False)])
+def test_rows_further_apart_than_the_longest_fill_get_an_offer_that_bridges(
+    tmp_path: Path, fill: str, n_blank: int, hours: int, mended: bool
+) -> None:
+    """With rows 12 h apart and fills of 6 h at most, "--fill forward" was advised and bridged nothing."""
+    content = make_table.frame(step_hours=12)
+    content.loc[400 : 399 + n_blank, "t2m"] = np.nan
+    (finding,) = found(tmp_path, content, fill=fill)
+    assert f"--max_gap_hours {hours} " in finding.next_command and ("bridges all" in finding.next_command) is mended
+    (after,) = found(tmp_path, content, fill="forward", max_gap_hours=hours)
+    assert (after.severity == "handled") is mended and "max_gap_hours" not in after.next_command
+
+
+def test_head_rows_alone_get_no_offer_of_a_longer_fill(tmp_path: Path) -> None:
+    """The plain forward fill drops them, and no length of it would fill them; a blank column has no gap to bridge."""
+    (finding, *_) = found(tmp_path, the_case().assign(sp=np.nan), context=1440, fill="none")
+    assert finding.next_command.startswith("--fill forward (repeat")
+
+
 def test_a_constant_feature_is_named_with_its_value_and_its_fate(tmp_path: Path) -> None:
     """D4: zero variance was one of the case's suspects; dropped or kept, it must be said."""
     content = make_table.frame().assign(sp=90_000.0)
