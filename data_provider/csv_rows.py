@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from data_provider import csv_faults
+from data_provider.row_checks import counted
 from data_provider.table_errors import not_a_table, unreadable
 from data_provider.table_rows import Rows
 
@@ -134,6 +135,6 @@ def _check_rows(frame: pd.DataFrame, path: Path) -> None:
         blank = frame[column].isna()
         if blank.any():
             line = int(np.argmax(blank)) + 2
-            raise not_a_table(f"A {column} is blank.", path, f"{int(blank.sum())} rows", f", line {line}")
+            raise not_a_table(f"A {column} is blank.", path, counted(int(blank.sum()), "row"), f", line {line}")
     if TARGET_COLUMN in frame and not pd.api.types.is_numeric_dtype(frame[TARGET_COLUMN]):
         raise csv_faults.text_columns(frame, [TARGET_COLUMN], path)

@@ -157,7 +157,7 @@ def windows_of(table: RainTable, context_length: int, stride_hours: int) -> Wind
         "CONTEXT_TOO_LONG",
         "The context is longer than any part of the record without a gap.",
         where=f"--seq_len {context_length}, {table.source}",
-        evidence=f"{longest} rows in a row at most, {table.step_hours} h apart",
+        evidence=f"{row_checks.counted(longest, 'row')} in a row at most, {table.step_hours} h apart",
         next_command=f"--seq_len {max(min(longest // 2, 720), 1)}, or prepare more years",
     )
 

@@ -46,7 +46,7 @@ def inspect_constants(cut: CutTable, training: ColumnStatistics) -> list[Finding
                 + ("says nothing." if len(steady) == 1 else "say nothing."),
                 where=f"{cut.table.source}, {listed(list(steady))}",
                 evidence=listed([f"{name} {_value(facts)}, {_fate(facts)}" for name, facts in steady.items()]),
-                next_command="leave them out of the table, or see why they are constant",
+                next_command=f"leave {listed(list(steady))} out of the table, or see why nothing changes there",
                 figures={"features": steady},
             )
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_provider.rain_table import RainTable
-from data_provider.row_checks import SHOWN, listed
+from data_provider.row_checks import SHOWN, counted, listed
 from utils.findings import Finding
 
 
@@ -66,14 +66,19 @@ def inspect_gaps(
         return []
     n_rows = sum(gap.n_rows for gap in gaps)
     longest = max(gaps, key=lambda gap: gap.n_rows)
-    lost = "" if windows is None else f"; {windows[0]} of {windows[1]} windows touch a gap"
+    lost = (
+        ""
+        if windows is None
+        else f"; {windows[0]} of {counted(windows[1], 'window')} {'touches' if windows[0] == 1 else 'touch'} a gap"
+    )
     return [
         Finding(
             code="TIME_GAP",
             severity="handled" if drop_bad_windows else "error",
-            what=f"{n_rows} rows are absent inside the record, in {len(gaps)} gaps; no window may cross one.",
+            what=f"{counted(n_rows, 'row is', 'rows are')} absent inside the record, in {counted(len(gaps), 'gap')}; "
+            "no window may cross one.",
             where=f"{table.source}, {_where(table, gaps)}",
-            evidence=f"longest {longest.n_rows} rows ({longest.n_rows * table.step_hours} h) in region "
+            evidence=f"longest {counted(longest.n_rows, 'row')} ({longest.n_rows * table.step_hours} h) in region "
             f"{table.regions[longest.region]} from {table.times[longest.first]} to {table.times[longest.last]}"
             f"{_blank_rows(table, gaps)}{lost}",
             next_command="--drop_bad_windows (leaves these windows out), or add the files of that time and prepare "

@@ -209,7 +209,7 @@ def _check_period(attributes: dict[str, Any], step: np.timedelta64, source: Path
 def _step(times: np.ndarray, source: Path) -> np.timedelta64:
     """Return the smallest distance of two times, when it is whole hours and divides all others."""
     if len(times) < 2:
-        raise not_a_table("The table has fewer than two times.", source, f"{len(times)} times")
+        raise not_a_table("The table has fewer than two times.", source, row_checks.counted(len(times), "time"))
     gaps = np.diff(times)
     step = gaps.min()
     uneven = (gaps % step != np.timedelta64(0, "s")) | (step % np.timedelta64(3600, "s") != np.timedelta64(0, "s"))

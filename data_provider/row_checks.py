@@ -66,9 +66,9 @@ def _unsorted(table: RainTable) -> list[Finding]:
         Finding(
             code="TIME_UNSORTED",
             severity="handled",
-            what=f"{notes.n_unsorted} rows are older than the row of their region before them; they were sorted.",
+            what=f"{counted(notes.n_unsorted, 'row is', 'rows are')} older than the row before in the region; sorted.",
             where=f"{table.source}, first in region {table.regions[region]} at {time}{_in_line(line)}",
-            evidence=f"{notes.n_unsorted} steps back in time",
+            evidence=f"{counted(notes.n_unsorted, 'step')} back in time",
             figures={"rows": notes.n_unsorted, "region": table.regions[region], "time": str(time), "line": line},
         )
     ]
@@ -85,7 +85,7 @@ def _equal_duplicates(table: RainTable) -> list[Finding]:
         Finding(
             code="TIME_DUPLICATE",
             severity="handled",
-            what=f"{len(equal)} rows stand there twice with equal values; they were merged.",
+            what=f"{counted(len(equal), 'row stands', 'rows stand')} there twice with equal values; merged.",
             where=f"{table.source}, first in region {region} at {time}{_in_line(repeated.line[first])}",
             evidence=f"equal to the row{_in_line(repeated.first_line[first])}" if repeated.line[first] else "",
             figures={"rows": len(equal), "region": region, "time": str(time), "contradicting": False},
@@ -104,7 +104,7 @@ def _contradictions(table: RainTable, severity: Severity) -> list[Finding]:
         Finding(
             code="TIME_DUPLICATE",
             severity=severity,
-            what=f"{len(wrong)} rows repeat a time of their region with other values.",
+            what=f"{counted(len(wrong), 'row repeats', 'rows repeat')} a time of the same region with other values.",
             where=f"{table.source}, first in region {region} at {time}{_in_line(repeated.line[first])}",
             evidence=f"{repeated.first_difference}; the first row with this time"
             f"{_in_line(repeated.first_line[first]) or ' comes before it'}",
@@ -120,13 +120,13 @@ def _wrong_labels(table: RainTable, severity: Severity) -> list[Finding]:
         return []
     values, counts = np.unique(wrong.value, return_counts=True)
     region, time = table.regions[wrong.region[0]], wrong.time[0]
-    shown = [f"{value:g} in {count} rows" for value, count in zip(values, counts, strict=True)]
+    shown = [f"{value:g} in {counted(int(count), 'row')}" for value, count in zip(values, counts, strict=True)]
     thresholds = ", ".join(f"{value:g}" for value in table.thresholds_mm)
     return [
         Finding(
             code="LABEL_RANGE",
             severity=severity,
-            what=f"{len(wrong.value)} labels are none of the {table.n_classes} classes.",
+            what=f"{counted(len(wrong.value), 'label is', 'labels are')} none of the {table.n_classes} classes.",
             where=f"{table.source}, column {table.attributes['label_name']}, first in region {region} at {time}"
             f"{_in_line(wrong.line[0])}",
             evidence=f"value {listed(shown)}; classes are 0 to {table.n_classes - 1} (thresholds {thresholds} mm), "
@@ -157,9 +157,10 @@ def _infinite(table: RainTable, severity: Severity) -> list[Finding]:
         Finding(
             code="DATA_INF",
             severity=severity,
-            what=f"{len(row)} values are infinite; one is enough to spoil the scaling of its column.",
+            what=f"{counted(len(row), 'value is', 'values are')} infinite; one is enough to spoil "
+            "the scaling of its column.",
             where=f"{table.source}, {first} {table.place(region[0], row[0])}",
-            evidence=f"{listed([f'{name} {count}' for name, count in found.items()])}; {n_rows} rows",
+            evidence=f"{listed([f'{name} {count}' for name, count in found.items()])}; {counted(n_rows, 'row')}",
             next_command=f"find the division by zero that made them, leave these cells blank, or {LEAVE_OUT}",
             figures={
                 "columns": found,

@@ -11,7 +11,7 @@ from data_provider.cleaning import CleaningConfig
 from data_provider.column_statistics import ColumnStatistics, describe
 from data_provider.gap_checks import inside_record, inspect_gaps
 from data_provider.rain_table import RainTable
-from data_provider.row_checks import inspect_rows, listed
+from data_provider.row_checks import counted, inspect_rows, listed
 from data_provider.unit_checks import inspect_units
 from data_provider.windows import index_of, touching
 from utils.findings import Finding
@@ -61,7 +61,8 @@ def _blanks(table: RainTable, statistics: ColumnStatistics) -> list[Finding]:
         Finding(
             code="DATA_NAN",
             severity="information",
-            what=f"{sum(found.values())} values are missing in {int(rows.sum())} of {statistics.rows} rows.",
+            what=f"{counted(sum(found.values()), 'value is', 'values are')} missing in {int(rows.sum())} of "
+            f"{counted(statistics.rows, 'row')}.",
             where=f"{table.source}, {listed(list(found))}, first in region {next(iter(regions))} at {first['first']}",
             evidence=listed([f"{name} {count}" for name, count in found.items()]),
             figures={"columns": found, "rows": int(rows.sum()), "regions": regions},

@@ -121,10 +121,10 @@ def _longest_blank(cut: CutTable) -> int:
 
 def _evidence(figures: dict[str, Any], *, refused: bool) -> str:
     said = [
-        f"{figures['missing_values']} missing values in {figures['rows']} rows ("
+        f"{counted(figures['missing_values'], 'missing value')} in {counted(figures['rows'], 'row')} ("
         + listed([f"{name} {where['rows']}, to {where['last']}" for name, where in figures["regions"].items()], shown=3)
         + ")",
-        f"{figures['windows_touched']} of {figures['windows']} windows touched",
+        f"{figures['windows_touched']} of {counted(figures['windows'], 'window')} touched",
     ]
     if refused and figures["share_of_batches"] is not None:
         said.append(
@@ -190,11 +190,19 @@ def verify_windows(cut: CutTable) -> list[Finding]:
     outside = _outside_split(cut)
     findings = []
     for code, wrong, what in (
-        ("REGION_CROSS", crosses, "windows hold rows of two regions"),
-        ("REGION_CROSS", shifted, "windows do not end at their init time"),
-        ("REGION_CROSS", foreign, "windows carry the label of another row"),
-        ("REGION_CROSS", outside, "windows have a label period that reaches out of their split"),
-        ("TIME_GAP", gap, "windows cross a gap in time"),
+        ("REGION_CROSS", crosses, ("window holds rows of two regions", "windows hold rows of two regions")),
+        ("REGION_CROSS", shifted, ("window does not end at its init time", "windows do not end at their init time")),
+        (
+            "REGION_CROSS",
+            foreign,
+            ("window carries the label of another row", "windows carry the label of another row"),
+        ),
+        (
+            "REGION_CROSS",
+            outside,
+            ("window has a label period out of its split", "windows have a label period out of their split"),
+        ),
+        ("TIME_GAP", gap, ("window crosses a gap in time", "windows cross a gap in time")),
     ):
         if wrong.any():
             findings.append(_crossing(cut, code, wrong, what))
@@ -214,16 +222,16 @@ def _outside_split(cut: CutTable) -> np.ndarray:
     return (cut.assigned != NO_SPLIT) & ~inside
 
 
-def _crossing(cut: CutTable, code: str, wrong: np.ndarray, what: str) -> Finding:
+def _crossing(cut: CutTable, code: str, wrong: np.ndarray, what: tuple[str, str]) -> Finding:
     number = int(np.argmax(wrong))
     region, init_time = cut.table.regions[cut.index.region[number]], cut.index.init_time[number]
     return Finding(
         code=code,
         severity="error",
-        what=f"{int(wrong.sum())} {what}.",
+        what=f"{counted(int(wrong.sum()), *what)}.",
         where=f"{cut.table.source}, first: region {region}, init time {init_time}",
-        evidence=f"{int(wrong.sum())} of {len(wrong)} windows of {cut.context_length} rows; window ends in row "
-        f"{cut.index.end[number]} of {cut.table.present.size}",
+        evidence=f"{int(wrong.sum())} of {counted(len(wrong), 'window')} of {cut.context_length} rows; "
+        f"window ends in row {cut.index.end[number]} of {cut.table.present.size}",
         next_command="this is a fault of the program: please report it with this message",
         figures={
             "windows": int(wrong.sum()),

@@ -273,7 +273,7 @@ def shifted(index: WindowIndex, by: int) -> WindowIndex:
 
 
 @pytest.mark.parametrize(
-    ("by", "said"), [(1, "do not end at their init time"), (-1, "hold rows of two regions"), (1500, "two regions")]
+    ("by", "said"), [(1, "do not end at their init time"), (-1, "rows of two regions"), (1500, "two regions")]
 )
 def test_windows_moved_by_a_row_are_caught(tmp_path: Path, by: int, said: str) -> None:
     """One row too late puts the first hour of the label into the input; one region off mixes coast and highlands."""
@@ -293,7 +293,7 @@ def test_a_window_that_straddles_two_regions_is_named(tmp_path: Path, region: in
     end[number] = 1500 + 20
     (finding,) = verify_windows(replace(parts, index=replace(parts.index, end=end)))
     assert (
-        finding.what == "1 windows hold rows of two regions."
+        finding.what == "1 window holds rows of two regions."
         and finding.figures["region"] == ("costa", "sierra")[region]
     )
     assert finding.figures["end_row"] == 1520 and finding.figures["init_time"] == "2019-01-02T23:00:00"
@@ -315,7 +315,7 @@ def test_a_label_period_across_a_split_is_caught(tmp_path: Path) -> None:
     crossing = np.flatnonzero(assigned == NO_SPLIT)
     assigned[crossing[0]] = TRAIN
     (finding,) = verify_windows(replace(parts, assigned=assigned))
-    assert finding.code == "REGION_CROSS" and "out of their split" in finding.what and finding.figures["windows"] == 1
+    assert finding.code == "REGION_CROSS" and "out of its split" in finding.what and finding.figures["windows"] == 1
     assigned[:] = VALIDATION
     (finding,) = verify_windows(replace(parts, assigned=assigned))
     assert finding.figures["windows"] == int((parts.assigned != VALIDATION).sum())

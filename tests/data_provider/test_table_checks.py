@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_more_classes_need_their_thresholds_in_the_description(tmp_path: Path) -
     content.loc[10:20, "rain_24h"] = 2.0
     content.loc[21, "rain_24h"] = -1.0
     finding = found(tmp_path, content)["LABEL_RANGE"]
-    assert finding.figures["rows"] == 12 and "value -1 in 1 rows, 2 in 11 rows" in finding.evidence
+    assert finding.figures["rows"] == 12 and "value -1 in 1 row, 2 in 11 rows" in finding.evidence
     content.loc[21, "rain_24h"] = 2.0
     (tmp_path / "table.json").write_text(json.dumps({"label_name": "rain_24h", "threshold_mm": [0.1, 3.0]}))
     assert found(tmp_path, content) == {}
@@ -188,6 +189,20 @@ def test_raw_blanks_are_counted_by_column_and_region(tmp_path: Path) -> None:
         "last": "2019-01-01T06:00:00 (line 8)",
     }
     assert finding.figures["regions"]["sierra"]["first"] == "2019-01-13T12:00:00 (line 1802)"
+
+
+def test_one_is_singular(tmp_path: Path) -> None:
+    """A text such as "1 rows are" reads like the work of a program that nobody looked at."""
+    content = make_table.frame()
+    content.loc[7, "sp"] = np.inf
+    content.loc[9, "rain_24h"] = -1
+    content.loc[40, "t2m"] = np.nan
+    contradicting = content.iloc[[30]].assign(tp=0.1)
+    content = pd.concat([content.drop(index=[200]), content.iloc[[60]], contradicting])
+    said = [str(finding) for finding in inspect_table(lenient(tmp_path, content), CleaningConfig(), context_length=48)]
+    assert len(said) == 7 and sum(": 1 " in text for text in said) == 6
+    for text in said:
+        assert not re.search(r"\b1 (rows|values|labels|gaps|times|windows|steps|features|regions)\b", text), text
 
 
 def test_several_faults_are_listed_together(tmp_path: Path) -> None:
