@@ -15,7 +15,7 @@ from data_provider.cutting import CutTable, cut_table
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import RainTable, read_table_leniently
 from data_provider.scaling import ScalingConfig
-from data_provider.split_checks import inspect_splits
+from data_provider.split_checks import inspect_splits, told_once
 from data_provider.splits import SPLIT_NAMES, SplitConfig
 from data_provider.table_checks import inspect_table
 from data_provider.windows import WindowSet
@@ -132,7 +132,7 @@ def load_splits(
     )
     of_splits = inspect_splits(cut, clean, batch_size=batch_size)
     require_no_error(of_splits)
-    return splits_of(cut, device, findings=(*of_table, *of_splits))
+    return splits_of(cut, device, findings=tuple(told_once([*of_table, *of_splits])))
 
 
 def splits_of(cut: CutTable, device: torch.device, *, findings: tuple[Finding, ...] = ()) -> Splits:

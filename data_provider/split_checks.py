@@ -38,6 +38,20 @@ def inspect_splits(cut: CutTable, clean: CleaningConfig, *, batch_size: int | No
     ]
 
 
+def told_once(findings: list[Finding]) -> list[Finding]:
+    """Leave out the raw count of blanks where another finding says what becomes of them.
+
+    Args:
+        findings: those of `inspect_table` and `inspect_splits` together.
+    """
+    decided = any(finding.code == "DATA_NAN" and finding.severity != "information" for finding in findings)
+    return [
+        finding
+        for finding in findings
+        if not (decided and finding.code == "DATA_NAN" and finding.severity == "information")
+    ]
+
+
 def describe_columns(cut: CutTable) -> dict[str, Any]:
     """Return what the columns hold, as plain values: low, high, mean, deviation, missing, infinite.
 

@@ -8,6 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data_provider.cleaning import CleaningConfig
+from data_provider.rain_table import read_table_leniently
+from data_provider.split_checks import told_once
+from data_provider.table_checks import inspect_table
 from tests import make_table
 from tests.data_provider.test_split_checks import cut, found
 from utils.findings import Finding
@@ -82,3 +86,13 @@ def test_a_region_with_too_few_rows_for_a_window_is_named(tmp_path: Path) -> Non
     assert finding.code == "CONTEXT_TOO_LONG" and finding.figures["rows_in_a_row"] == {"costa": 1}
     assert "region costa" in finding.where and "a window takes 48" in finding.evidence
     assert cut(tmp_path, content.drop(index=range(1, 600))).index.region.min() == 1
+
+
+def test_the_raw_count_of_blanks_is_told_only_where_nothing_else_speaks_of_them(tmp_path: Path) -> None:
+    """The same blanks told twice look like two faults; told by nobody they are hidden."""
+    content = three_regions()
+    content.loc[700:702, "sp"] = np.nan
+    decided = found(tmp_path, content)
+    raw = inspect_table(read_table_leniently(tmp_path / "table.csv"), CleaningConfig())
+    assert [finding.severity for finding in raw] == ["information"] and told_once(raw) == raw
+    assert told_once([*raw, *decided]) == decided
