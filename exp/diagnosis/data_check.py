@@ -12,7 +12,7 @@ import torch
 from data_provider.cutting import CutTable, cut_table
 from data_provider.factory import Splits, place_table, splits_of
 from data_provider.rain_table import RainTable, read_table_leniently
-from data_provider.split_checks import describe_columns, inspect_splits
+from data_provider.split_checks import describe_columns, inspect_splits, told_once
 from data_provider.splits import TEST, TRAIN, VALIDATION
 from data_provider.table_checks import inspect_table
 from data_provider.windows import WindowSet
@@ -78,9 +78,7 @@ def examine(settings: Settings, context_length: int, device: torch.device) -> Da
         found += inspect_splits(report.cut, settings.cleaning, batch_size=batch_size)
         report.ranges = _ranges(describe_columns(report.cut))
     order = ("error", "warning", "handled", "information")
-    told = {finding.code for finding in found if finding.severity != "information"}
-    found = [finding for finding in found if finding.severity != "information" or finding.code not in told]
-    report.findings = sorted(found, key=lambda finding: order.index(finding.severity))
+    report.findings = sorted(told_once(found), key=lambda finding: order.index(finding.severity))
     if report.cut is not None and all(len(report.cut.whole_windows(split)) for split in (TRAIN, VALIDATION, TEST)):
         report.splits = splits_of(report.cut, device, findings=tuple(report.findings))
     report.check = _answer(report, table, time.monotonic() - started)
