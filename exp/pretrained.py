@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from exp.forecasters import Forecaster, NetworkForecaster
 from exp.settings import Settings
-from utils import checkpoint
+from utils import checkpoint, checkpoint_contents
 from utils.errors import UsageError
+from utils.findings import require_no_error
+
+logger = logging.getLogger(__name__)
 
 # A loaded encoder has these names in common with the classifier; what begins with one of the fresh ones may be missing.
 FRESH_PARTS = ("classifier.", "shortcut.")
@@ -20,14 +24,14 @@ def load(forecaster: Forecaster, settings: Settings, state: dict[str, Any] | Non
     Args:
         forecaster: its model is changed.
         settings: with `--adaptation`, else nothing happens.
-        state: the checkpoint's tensors where they were read already.
+        state: the checkpoint's tensors where they were read and judged already.
 
     Returns:
         One line that says what was loaded; empty without `--adaptation`.
 
     Raises:
         UsageError: the model has no encoder.
-        CheckpointError: the file cannot be read or does not fit.
+        CheckpointError: the file cannot be read, holds values that are not finite, or does not fit.
     """
     if not settings.run.adaptation:
         return ""
@@ -39,5 +43,15 @@ def load(forecaster: Forecaster, settings: Settings, state: dict[str, Any] | Non
             next_command="--model timer_xl_classifier, or leave out --adaptation",
         )
     path = Path(settings.run.pretrain_model_path)
-    content = checkpoint.load(path) if state is None else state
+    content = _judged(path) if state is None else state
     return checkpoint.load_strict(forecaster.model, content, path, fresh_prefixes=FRESH_PARTS)
+
+
+def _judged(path: Path) -> dict[str, Any]:
+    """Read weights; refuse what is not finite, warn of what is finite and absurd."""
+    content = checkpoint.load_weights(path)
+    findings = checkpoint_contents.judge(content, path)
+    require_no_error(findings)
+    for finding in findings:
+        logger.warning("%s", finding)
+    return content

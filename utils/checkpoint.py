@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
-import zipfile
+import re
+import struct
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from utils import safetensors_file
+from utils.checkpoint_contents import unwrap
+from utils.checkpoint_layout import refuse_other_layouts, refuse_what_does_not_fit
+from utils.checkpoint_limits import ASK_AUTHOR, broken, check_archive, check_safetensors
+from utils.checkpoint_sniff import require_checkpoint
 from utils.errors import CheckpointError
 from utils.files import write_whole
+
+logger = logging.getLogger(__name__)
+# A content that names a higher number under this key was written by a later version of the project.
+VERSION_KEY = "schema_version"
+SCHEMA_VERSION = 1
+NEWER_ARCHIVE = re.compile(r"version (\d+), but the maximum supported version for reading is (\d+)")
+# All that torch raises for files that pass the checks before it and are malformed all the same.
+READ_FAULTS = (
+    RuntimeError, pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError,
+    AssertionError, ArithmeticError, struct.error,
+)  # fmt: skip
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
@@ -38,27 +57,28 @@ def require(path: Path) -> None:
 def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Read a dict of tensors and plain values; code inside the file is never run.
 
+    What the file is, the names it would import and the sizes it declares are looked at before torch opens it.
+
     Raises:
-        CheckpointError: the file is missing, is not a checkpoint, is truncated, or holds more than plain data.
+        CheckpointError: the file is missing, is not a checkpoint, is truncated or damaged, declares sizes it cannot
+            hold, holds more than plain data, or was written by a later version.
     """
-    require(path)
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(
-            "CKPT_NOT_A_CHECKPOINT",
-            "This is not a checkpoint of torch, or its end is missing.",
-            where=str(path),
-            evidence=f"{path.stat().st_size} bytes, begins with {_beginning(path)!r}",
-            next_command="download it again and compare its size with checkpoints/README.md",
-        )
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+        if not path.is_dir():
+            require(path)
+        kind = require_checkpoint(path)
+        if kind == "safetensors":
+            check_safetensors(path)
+            return dict(safetensors_file.read(path, device))
+        check_archive(path)
+        content = _read(path, device)
+    except OSError as error:
         raise CheckpointError(
-            "CKPT_UNSAFE" if "weights_only" in str(error).lower() else "CKPT_TRUNCATED",
-            "The checkpoint cannot be read as plain tensors.",
+            "CKPT_DENIED",
+            "The system does not let the checkpoint be read.",
             where=str(path),
-            evidence=str(error).splitlines()[0][:200],
-            next_command="ask its author for a file of plain tensors (a state dict)",
+            evidence=str(error),
+            next_command=f"ls -l {path}, then ask its owner, or copy it to another disk",
         ) from None
     if not isinstance(content, dict):
         raise CheckpointError(
@@ -68,7 +88,65 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
             evidence=f"it holds a {type(content).__name__}",
             next_command="save model.state_dict()",
         )
+    _require_version(path, content)
     return content
+
+
+def load_weights(path: Path, *, device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
+    """Read the weights of a model, whatever they are wrapped in; one line in the log says what was unwrapped.
+
+    Raises:
+        CheckpointError: as `load`, or ``CKPT_INCOMPLETE``: there are no weights in it.
+    """
+    weights = unwrap(load(path, device=device), path)
+    if weights.note:
+        logger.info("%s", weights.note)
+    return weights.tensors
+
+
+def _read(path: Path, device: torch.device | str) -> Any:
+    try:
+        with warnings.catch_warnings():
+            # A pickle protocol that torch does not use itself is no news: what it cannot read, it refuses.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location=device, weights_only=True)
+    except READ_FAULTS as error:
+        raise _what_torch_said(path, error) from None
+
+
+def _what_torch_said(path: Path, error: Exception) -> CheckpointError:
+    """Return the meaning of torch's refusal, without its advice to switch the safe reader off."""
+    text = str(error)
+    if found := NEWER_ARCHIVE.search(text):
+        return CheckpointError(
+            "CKPT_VERSION",
+            "The checkpoint was written by a later version of torch.",
+            where=str(path),
+            evidence=f"archive version {found[1]}; torch {torch.__version__} reads up to {found[2]}",
+            next_command="pip install --upgrade torch",
+        )
+    if "weights" in text.lower() and "only" in text.lower():
+        reason = text.rpartition("WeightsUnpickler error:")[2].split("Check the documentation")[0]
+        return CheckpointError(
+            "CKPT_UNSAFE",
+            "The checkpoint cannot be read as plain tensors.",
+            where=str(path),
+            evidence=" ".join(reason.split())[:200],
+            next_command=ASK_AUTHOR,
+        )
+    return broken(path, f"{type(error).__name__}: {' '.join(text.split())[:200]}")
+
+
+def _require_version(path: Path, content: dict[str, Any]) -> None:
+    version = content.get(VERSION_KEY)
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise CheckpointError(
+            "CKPT_VERSION",
+            "The checkpoint was written by a later version of this project.",
+            where=str(path),
+            evidence=f"{VERSION_KEY} {version}; this program reads up to {SCHEMA_VERSION}",
+            next_command="git pull, or open it with the version that wrote it",
+        )
 
 
 def load_strict(model: torch.nn.Module, state: dict[str, Any], source: Path, *, fresh_prefixes: tuple[str, ...]) -> str:
@@ -78,33 +156,10 @@ def load_strict(model: torch.nn.Module, state: dict[str, Any], source: Path, *, 
         One line that says how many tensors were loaded and how many are fresh.
 
     Raises:
-        CheckpointError: names or shapes do not fit.
+        CheckpointError: ``CKPT_LAYOUT``, ``CKPT_SHAPE`` or ``CKPT_COVERAGE``; the model is as it was.
     """
     own = model.state_dict()
-    fresh = [name for name in own if name not in state]
-    unexpected = [name for name in state if name not in own]
-    shapes = [
-        f"{name}: file {tuple(state[name].shape)}, model {tuple(own[name].shape)}"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
-    lost = [name for name in fresh if not name.startswith(fresh_prefixes)]
-    if lost or unexpected or shapes:
-        problem = shapes or [f"not in the file: {name}" for name in lost] + [
-            f"not in the model: {n}" for n in unexpected
-        ]
-        raise CheckpointError(
-            "CKPT_SHAPE" if shapes else "CKPT_COVERAGE",
-            "The checkpoint does not fit the model.",
-            where=str(source),
-            evidence=f"{len(own) - len(fresh)} of {len(state)} names found; {'; '.join(problem[:3])}",
-            next_command="give the flags the file was trained with (the released checkpoint: --e_layers 8 "
-            "--d_model 1024 --d_ff 2048 --n_heads 8 --input_token_len 96 --output_token_len 96)",
-        )
+    refuse_other_layouts(state, source)
+    refuse_what_does_not_fit(own, state, source, fresh_prefixes)
     model.load_state_dict(state, strict=False)
-    return f"{len(state)} of {len(state)} tensors loaded from {source}, {len(fresh)} fresh"
-
-
-def _beginning(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(16)
+    return f"{len(state)} of {len(state)} tensors loaded from {source}, {len(own) - len(state)} fresh"
