@@ -51,21 +51,21 @@ def run_tool(
         prog: program name for the usage line.
         description: first lines of the help.
         config_class: its flags.
-        action: does the work.
+        action: does the work; a whole number it returns is the exit code.
         argv: words of the command line; those of the process when None.
         epilog: last lines of the help.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
         (config,) = parse(prog, description, config_class, argv=argv, epilog=epilog)
-        action(config)
+        answer = action(config)
     except ForeseenError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("INTERRUPTED: nothing half-written was left; start the same command again.", file=sys.stderr)
         return EXIT_INTERRUPTED
-    return EXIT_OK
+    return answer if isinstance(answer, int) else EXIT_OK
 
 
 def parse_given(
