@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
 from exp.forecasters import Forecaster, NetworkForecaster
 from exp.settings import Settings
-from utils import checkpoint, checkpoint_contents
+from utils import checkpoint
+from utils.checkpoint_contents import judge, unwrap
 from utils.errors import UsageError
 from utils.findings import require_no_error
-
-logger = logging.getLogger(__name__)
 
 # A loaded encoder has these names in common with the classifier; what begins with one of the fresh ones may be missing.
 FRESH_PARTS = ("classifier.", "shortcut.")
@@ -48,10 +46,10 @@ def load(forecaster: Forecaster, settings: Settings, state: dict[str, Any] | Non
 
 
 def _judged(path: Path) -> dict[str, Any]:
-    """Read weights; refuse what is not finite, warn of what is finite and absurd."""
-    content = checkpoint.load_weights(path)
-    findings = checkpoint_contents.judge(content, path)
-    require_no_error(findings)
-    for finding in findings:
-        logger.warning("%s", finding)
-    return content
+    """Read weights and refuse what is not finite, as the file may have changed since the checks before training.
+
+    Those checks have told what was unwrapped and what is suspect; it is not told again.
+    """
+    weights = unwrap(checkpoint.load(path), path).tensors
+    require_no_error(judge(weights, path))
+    return weights

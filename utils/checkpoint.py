@@ -42,8 +42,12 @@ def save(path: Path, content: dict[str, Any]) -> None:
 
 
 def require(path: Path) -> None:
-    """Raise CheckpointError, with where the released weights are published, when there is no such file."""
-    if not path.is_file():
+    """Raise CheckpointError, with where the released weights are published, when there is nothing of this name."""
+    try:
+        is_there = path.is_file() or path.is_dir()
+    except OSError as error:
+        raise _denied(path, error) from None
+    if not is_there:
         raise CheckpointError(
             "CKPT_MISSING",
             "There is no such checkpoint.",
@@ -63,9 +67,8 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
         CheckpointError: the file is missing, is not a checkpoint, is truncated or damaged, declares sizes it cannot
             hold, holds more than plain data, or was written by a later version.
     """
+    require(path)
     try:
-        if not path.is_dir():
-            require(path)
         kind = require_checkpoint(path)
         if kind == "safetensors":
             check_safetensors(path)
@@ -73,13 +76,7 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
         check_archive(path)
         content = _read(path, device)
     except OSError as error:
-        raise CheckpointError(
-            "CKPT_DENIED",
-            "The system does not let the checkpoint be read.",
-            where=str(path),
-            evidence=str(error),
-            next_command=f"ls -l {path}, then ask its owner, or copy it to another disk",
-        ) from None
+        raise _denied(path, error) from None
     if not isinstance(content, dict):
         raise CheckpointError(
             "CKPT_NOT_A_CHECKPOINT",
@@ -102,6 +99,16 @@ def load_weights(path: Path, *, device: torch.device | str = "cpu") -> dict[str,
     if weights.note:
         logger.info("%s", weights.note)
     return weights.tensors
+
+
+def _denied(path: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(
+        "CKPT_DENIED",
+        "The system does not let the checkpoint be read.",
+        where=str(path),
+        evidence=str(error),
+        next_command=f"ls -l {path}, then ask its owner, or copy it to another disk",
+    )
 
 
 def _read(path: Path, device: torch.device | str) -> Any:

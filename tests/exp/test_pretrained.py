@@ -10,8 +10,11 @@ import pytest
 import torch
 
 import run as program
+from exp import command_line, forecasters, pretrained
+from exp.settings import Dimensions
 from tests import make_table
 from tests.utils import checkpoint_files as files
+from utils.errors import CheckpointError
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,7 @@ def test_a_training_state_and_prefixed_names_train_like_the_plain_file(
     for name in ("plain", "prefixed", "whole"):
         code, said, rows = attempt(trained, tmp_path / f"{name}.pth", capsys)
         assert code == 0 and f"{len(state)} of {len(state)} tensors loaded" in said
-        assert ("prefix 'module.'" in said) == (name == "prefixed") and ("taken from" in said) == (name == "whole")
+        assert said.count("prefix 'module.'") == (name == "prefixed") and said.count("taken from") == (name == "whole")
         losses[name] = [(row["train_loss"], row["validation_loss"]) for row in rows]
     assert losses["plain"] and losses["plain"] == losses["prefixed"] == losses["whole"]
 
@@ -118,4 +121,24 @@ def test_a_suspect_checkpoint_is_warned_of_and_used(
     state = state_of(trained)
     torch.save({name: torch.zeros_like(value) for name, value in state.items()}, tmp_path / "zeros.pth")
     code, said, _ = attempt(trained, tmp_path / "zeros.pth", capsys)
-    assert "CKPT_SUSPECT" in said and "are zero" in said and code == 0
+    assert code == 0 and said.count("CKPT_SUSPECT") == 1 and "are zero" in said
+
+
+def test_a_directory_is_told_as_one(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The run's directory instead of its best.pt exists, so 'there is no such file' would send the user astray."""
+    torch.save({}, tmp_path / "best.pt")
+    code, said, _ = attempt(trained, tmp_path, capsys)
+    assert code == 4 and "CKPT_NOT_A_CHECKPOINT" in said and "best.pt" in said
+
+
+def test_a_file_that_broke_after_the_checks_is_not_trained_from(trained: Path, tmp_path: Path) -> None:
+    """The file is read a second time when the training begins."""
+    path = tmp_path / "weights.pth"
+    _spoiled(state_of(trained), path)
+    settings = command_line.read([*words(trained), "--adaptation", "--pretrain_model_path", str(path)])
+    dimensions = Dimensions(n_classes=2, n_variables=5, context_length=96, n_marks=6, n_regions=2, step_hours=1,
+                            pressure_index=None)  # fmt: skip
+    forecaster = forecasters.build(settings, dimensions, torch.device("cpu"))
+    with pytest.raises(CheckpointError) as caught:
+        pretrained.load(forecaster, settings)
+    assert caught.value.code == "CKPT_NONFINITE"
