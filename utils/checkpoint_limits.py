@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 import zipfile
 import zlib
@@ -48,6 +49,11 @@ def check_archive(path: Path) -> None:
             content = scan(archive.read(members["data.pkl"]))
     except ZIP_FAULTS as error:
         raise broken(path, f"its list of tensors cannot be followed: {error}") from None
+    except OSError as error:
+        # A place before the beginning of the file: the table of contents is wrong, not the disk.
+        if error.errno != errno.EINVAL:
+            raise
+        raise broken(path, "its table of contents points outside the file") from None
     _refuse_names(path, content)
     stored = {
         name.removeprefix("data/"): member.file_size for name, member in members.items() if name.startswith("data/")
