@@ -13,6 +13,7 @@ import torch
 from exp.diagnosis.verdict import Verdict
 from exp.trainer import Row, Trainer
 from utils import checkpoint
+from utils.checkpoint_contents import leaves
 from utils.errors import NumericalError
 from utils.run_directory import append_json_line
 
@@ -138,11 +139,24 @@ class BestCheckpoint:
                     name: tensor.detach().cpu().clone() for name, tensor in trainer.model.state_dict().items()
                 }
                 checkpoint.save(self.run / "best.pt", self.state)
-        checkpoint.save(self.run / "last.pt", _training_state(trainer, self))
+        self._save_last(trainer)
         if row["epoch"] - self.best_epoch < self.patience:
             return False
         logger.info("No better %s for %d epochs: stopping.", self.score, self.patience)
         return True
+
+    def _save_last(self, trainer: Trainer) -> None:
+        """Write last.pt, unless something in it is not finite: then the last good file stays."""
+        state = _training_state(trainer, self)
+        bad = next((name for name, value in leaves(state) if not _is_finite(value)), None)
+        if bad is None:
+            checkpoint.save(self.run / "last.pt", state)
+            return
+        logger.warning(
+            "CKPT_NOT_SAVED: Not saving checkpoint: %s is not finite after epoch %d; last.pt stays as it was.",
+            bad,
+            trainer.epoch,
+        )
 
     def require_state(self, trainer: Trainer) -> dict[str, torch.Tensor]:
         """Return the weights of the best epoch.
@@ -187,6 +201,10 @@ def _training_state(trainer: Trainer, best: BestCheckpoint) -> dict[str, Any]:
         "scheduler_state_dict": {"last_epoch": trainer.schedule.last_epoch},
         "torch_rng_state": torch.get_rng_state(),
     }
+
+
+def _is_finite(value: torch.Tensor | float) -> bool:
+    return bool(torch.isfinite(value).all()) if isinstance(value, torch.Tensor) else math.isfinite(value)
 
 
 def _short(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import replace
 from functools import partial
@@ -231,6 +232,28 @@ def test_the_best_epoch_is_kept_and_patience_stops(tmp_path: Path) -> None:
     last = torch.load(tmp_path / "last.pt")
     assert torch.equal(last["model_state_dict"]["map.weight"], run.model.map.weight)  # type: ignore[union-attr]
     assert last["epoch"] == 4 and last["step"] == 32
+
+
+@pytest.mark.parametrize("place", ["weight", "moment"])
+def test_a_state_that_is_not_finite_never_replaces_the_last_good_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, place: str
+) -> None:
+    """The notes tell of 78 of 78 parameters NaN on the disk, and nothing left from before."""
+
+    class Spoiler:
+        def on_epoch_end(self, trainer: Trainer, row: dict) -> bool:
+            if row["epoch"] == 2:
+                weight = trainer.model.map.weight  # type: ignore[union-attr]
+                tensor = weight.data if place == "weight" else trainer.optimizer.state[weight]["exp_avg"]
+                tensor[0, 0] = float("nan")
+            return row["epoch"] == 2
+
+    run = trainer(window_set(), (Spoiler(), BestCheckpoint(tmp_path, "loss", 5)), train_epochs=2)
+    with caplog.at_level(logging.WARNING):
+        run.fit()
+    last = torch.load(tmp_path / "last.pt")
+    assert last["epoch"] == 1 and bool(torch.isfinite(last["model_state_dict"]["map.weight"]).all())
+    assert "CKPT_NOT_SAVED: Not saving checkpoint" in caplog.text and ("exp_avg" in caplog.text) is (place == "moment")
 
 
 def test_a_run_without_any_finite_score_has_no_weights_to_offer(tmp_path: Path) -> None:
