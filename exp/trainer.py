@@ -15,6 +15,7 @@ from torch import nn
 from tqdm import tqdm
 
 from data_provider.windows import WindowSet
+from exp import memory
 from exp.diagnosis.verdict import Verdict
 from exp.full_checks import FullChecks
 from exp.guard import Guard, GuardConfig, Outcome, StepRecord
@@ -235,7 +236,11 @@ class Trainer:
         try:
             with torch.autograd.set_detect_anomaly(self.detect_anomaly):
                 return self.objective.backward(self.model, self.train, ids, scale=scale, probe=self.checks)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
+            if memory.is_exhausted(error):
+                size, step = self.objective.micro_batch_size, f"step {self.step_number + 1}, epoch {self.epoch}"
+                told = memory.exhausted(error, device=self.device, micro_batch_size=size, where=step)
+                raise told from error
             if not self.detect_anomaly or "returned nan values" not in str(error):
                 raise
             self.anomaly = str(error).splitlines()[0]

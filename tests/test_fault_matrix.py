@@ -1,4 +1,4 @@
-"""Rows O1-O12 and G1-G2 of the fault matrix, through the real program: literal code, exit code, state of the disk.
+"""Rows O1-O12, P9 and G1-G2 of the fault matrix, through the real program: literal code, exit code, state of the disk.
 
 The faults are injected into a real run between its steps; a run has two epochs and the fault comes in the second, so
 that last.pt of the first must still be there, bit for bit. Data rows: tests/data_provider; files: test_file_faults.py.
@@ -335,6 +335,23 @@ def test_o12_a_forecast_that_collapses_to_one_class_is_marked_so(the_run: Run) -
     scores = json.loads(the_run.file("scores.json").read_text())
     assert code == 0 and "COLLAPSED: rain is said in 0.0 % of the validation windows" in said and "base rate" in said
     assert scores["collapsed"] is True and the_run.rows()[0]["warnings"] == ["COLLAPSED"]
+
+
+def test_p9_a_memory_that_is_exhausted_is_told_with_a_batch_that_fits(the_run: Run) -> None:
+    """A traceback of torch says how many bytes, and not what to type."""
+
+    def devour(trainer: Trainer) -> None:
+        def hook(module, inputs, output):
+            torch.empty(2**60)
+
+        trainer.model.head.register_forward_hook(hook)  # type: ignore[union-attr]
+
+    the_run.inject(devour)
+    code, said = the_run.start()
+    assert (
+        code == 5 and "OUT_OF_MEMORY" in said and "--micro_batch_size 4" in said and "4611686018427387904 bytes" in said
+    )
+    assert the_run.hash_of_last() == the_run.good_file
 
 
 def test_g1_a_context_that_is_no_whole_number_of_tokens_is_cut_said_and_recorded(the_run: Run) -> None:

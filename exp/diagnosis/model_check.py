@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from data_provider.windows import WindowIndex, WindowSet
+from exp import memory
 from exp.diagnosis import record
 from exp.diagnosis.attribution import attribute
 from exp.diagnosis.replay import Replay, Suspect, replay
@@ -59,8 +60,8 @@ def examine(suspect: Suspect) -> tuple[Replay | None, list[Check], list[Finding]
     started = time.monotonic()
     try:
         seen = replay(suspect)
-    except RuntimeError as error:
-        finding = _device_failed(error, suspect.windows.device)
+    except (RuntimeError, MemoryError) as error:
+        finding = _failed(error, suspect)
         return None, [Check("forward and backward pass", "guilty", f"{finding.code}: {finding.what}")], [finding], None
     seconds = time.monotonic() - started
     forward = Check(
@@ -99,10 +100,18 @@ def random_windows(dimensions: Dimensions, device: torch.device) -> WindowSet:
     return WindowSet(values, index, dimensions.context_length, regions, device)
 
 
-def _device_failed(error: RuntimeError, device: torch.device) -> Finding:
+def _failed(error: RuntimeError | MemoryError, suspect: Suspect) -> Finding:
+    device, size = suspect.windows.device, len(suspect.ids)
+    if memory.is_exhausted(error):
+        told = memory.exhausted(error, device=device, micro_batch_size=size, where="before the first step")
+        return Finding.from_error(told)
+    return _device_failed(error, device)
+
+
+def _device_failed(error: RuntimeError | MemoryError, device: torch.device) -> Finding:
     versions: dict[str, Any] = {"torch": str(torch.__version__), **hardware(device)}
     return Finding(
-        code="OUT_OF_MEMORY" if isinstance(error, torch.OutOfMemoryError) else "DEVICE_FAILED",
+        code="DEVICE_FAILED",
         severity="error",
         kind=NumericalError,
         what="A forward and backward pass on two windows failed on this device.",
