@@ -24,7 +24,14 @@ from data_provider.era5 import find_files
 from data_provider.recipe import Recipe, apply_recipe, base_rates, report
 from data_provider.regional import build_regional, missing_variables
 from data_provider.regions import Box, Boxes
-from data_provider.table_files import PRECIPITATION, decoded, encoded, require_writable, write_table
+from data_provider.table_files import (
+    PRECIPITATION,
+    decoded,
+    encoded,
+    require_netcdf_name,
+    require_writable,
+    write_table,
+)
 from data_provider.time_axis import TimeAxis, examine
 from utils import flags
 from utils.errors import DataError, UsageError
@@ -86,14 +93,7 @@ class PrepareConfig:
         rain.check_thresholds(self.threshold_mm)
         _check_years(self.years or ())
         _check_columns(self.columns or ())
-        if Path(self.output).suffix != ".nc":
-            raise UsageError(
-                "CONFIG",
-                "--output names the NetCDF file; the CSV and the JSON file get the same name",
-                where="--output",
-                evidence=f"got {self.output!r}",
-                next_command=f"--output {Path(self.output).with_suffix('.nc')}",
-            )
+        require_netcdf_name(self.output)
 
     @property
     def accumulation(self) -> int:

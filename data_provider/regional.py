@@ -24,8 +24,6 @@ from utils.files import sha256
 
 logger = logging.getLogger(__name__)
 
-HASH_BYTES = 2**20
-
 
 @dataclass
 class RegionalBuilder:

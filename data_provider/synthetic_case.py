@@ -21,7 +21,7 @@ from data_provider import synthetic_weather as weather
 from data_provider.features import Feature, History
 from data_provider.recipe import base_rates
 from data_provider.regions import CASE, area_means, boxes_to_dict, weights
-from data_provider.table_files import PRECIPITATION, encoded, write_table
+from data_provider.table_files import PRECIPITATION, encoded, require_netcdf_name, write_table
 from data_provider.time_axis import examine
 from data_provider.units import CORE
 from utils import flags
@@ -56,14 +56,7 @@ class SyntheticCaseConfig:
                 "CONFIG", "--seed must not be negative", where="--seed", evidence=f"got {self.seed}",
                 next_command="--seed 0",
             )  # fmt: skip
-        if Path(self.output).suffix != ".nc":
-            raise UsageError(
-                "CONFIG",
-                "--output names the NetCDF file; the CSV and the JSON file get the same name",
-                where="--output",
-                evidence=f"got {self.output!r}",
-                next_command=f"--output {Path(self.output).with_suffix('.nc')}",
-            )
+        require_netcdf_name(self.output)
 
 
 def write_synthetic_case(config: SyntheticCaseConfig) -> Path:

@@ -19,6 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from data_provider.precipitation import MISSING_CLASS
+from utils.errors import UsageError
 from utils.files import sha256, storage_error
 
 # Attributes that are lists or mappings, kept as JSON text in NetCDF and as themselves in the JSON file.
@@ -131,3 +132,15 @@ def write_csv(table: xr.Dataset, path: Path) -> None:
                 | {label_name: pd.arrays.IntegerArray(label, label == MISSING_CLASS)}
             )
             frame.to_csv(stream, header=False, index=False, lineterminator="\n")
+
+
+def require_netcdf_name(output: str) -> None:
+    """Raise UsageError where the name of a table to be written is not that of a NetCDF file."""
+    if Path(output).suffix != ".nc":
+        raise UsageError(
+            "CONFIG",
+            "--output names the NetCDF file; the CSV and the JSON file get the same name",
+            where="--output",
+            evidence=f"got {output!r}",
+            next_command=f"--output {Path(output).with_suffix('.nc')}",
+        )

@@ -94,13 +94,15 @@ class EpochWarnings:
         if len(latest) <= RISING_EPOCHS or any(b <= a for a, b in pairwise(latest)):
             return []
         words = ", ".join(f"{value:.4g}" for value in latest)
-        return [("LOSS_RISING", f"the validation loss has risen {RISING_EPOCHS} epochs in a row: {words}")]
+        sentence = f"the validation loss has risen {RISING_EPOCHS} epochs in a row: {words}; "
+        return [("LOSS_RISING", sentence + "a lower --learning_rate or a shorter --patience")]
 
     def _collapsed(self, share: float | None, deviation: float | None) -> list[tuple[str, str]]:
         if share is None or deviation is None or 0 < share < 1 or deviation >= COLLAPSED_DEVIATION:
             return []
         sentence = f"rain is said in {100 * share:.1f} % of the validation windows, with nearly one probability "
-        sentence += f"(deviation {deviation:.2g}); base rate {self.base_rate:.3f}"
+        sentence += f"(deviation {deviation:.2g}); base rate {self.base_rate:.3f}; "
+        sentence += "lower --learning_rate if later epochs say the same"
         return [("COLLAPSED", sentence)]
 
 
@@ -158,15 +160,10 @@ class BestCheckpoint:
             trainer.epoch,
         )
 
-    def require_state(self, trainer: Trainer) -> dict[str, torch.Tensor]:
-        """Return the weights of the best epoch.
-
-        Raises:
-            NumericalError: no epoch had a finite score.
-        """
+    def require_an_epoch(self, trainer: Trainer) -> None:
+        """Raise NumericalError where no epoch had a finite score."""
         if not self.state:
             raise self._never_finite("no epoch", trainer.watch.first_verdict)
-        return self.state
 
     def _is_better(self, value: float) -> bool:
         if self.best is None:

@@ -119,7 +119,7 @@ class NetworkForecaster:
             self.best_epoch = best.best_epoch or None
             if best.state:
                 self.model.load_state_dict(best.state)
-        best.require_state(trainer)
+        best.require_an_epoch(trainer)
         return self.history
 
     def objective(self, device: torch.device) -> Objective:

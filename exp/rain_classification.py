@@ -8,7 +8,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -35,7 +35,7 @@ from exp.settings import Dimensions, Settings, context_length
 from utils import checkpoint, run_directory
 from utils.errors import DataError, ForeseenError, NumericalError, join
 from utils.files import sha256
-from utils.findings import require_no_error
+from utils.findings import Finding, require_no_error
 from utils.reproducibility import choose_device, environment, seed_everything
 from utils.verification import format_table
 
@@ -79,9 +79,7 @@ def _examine(settings: Settings, device: torch.device) -> tuple[Splits, Diagnosi
         require_no_error(diagnosis.findings)
     assert found.splits is not None, "data without an error can be used"
     _describe(found.splits)
-    for finding in diagnosis.findings:
-        if finding.severity != "information":
-            logger.log(LEVELS[finding.severity], "%s", finding)
+    _tell(diagnosis.findings)
     logger.info("  nothing in the way of training (%.1f s)", time.monotonic() - started)
     return found.splits, diagnosis
 
@@ -148,15 +146,6 @@ def _load(
     ends: Boundaries | None = None,
 ) -> Splits:
     length = context_length(settings)
-    if length != settings.data.seq_len:
-        logger.info(
-            "CONTEXT_TRIMMED: seq_len %d is no multiple of the token length %d; the newest %d rows are used, the "
-            "oldest %d dropped.",
-            settings.data.seq_len,
-            settings.model.input_token_len,
-            length,
-            settings.data.seq_len - length,
-        )
     splits = load_splits(
         settings.data,
         settings.split,
@@ -169,7 +158,15 @@ def _load(
         batch_size=settings.trainer.batch_size,
     )
     _describe(splits)
+    _tell([*preflight.trimmed(settings, length), *splits.findings])
     return splits
+
+
+def _tell(findings: Sequence[Finding]) -> None:
+    """Say what the flags take care of and what is worth a thought."""
+    for finding in findings:
+        if finding.severity != "information":
+            logger.log(LEVELS[finding.severity], "%s", finding)
 
 
 def _describe(splits: Splits) -> None:

@@ -31,7 +31,7 @@ PERMANENT = ("WEIGHT_NONFINITE",)
 
 
 class StepWatch:
-    """Sees every step, one step late.
+    """Sees every step; on a GPU one step late.
 
     Args:
         config: clipping, policy and budget.

@@ -142,7 +142,7 @@ class Trainer:
         self.learning_rate = config.learning_rate
         self.history: list[Row] = []
         self.epoch_start: dict[str, torch.Tensor] = {}
-        self.anomaly = ""
+        self.anomaly: tuple[int, str] = (0, "")
         self.cut_short: Row | None = None
 
     def fit(self) -> list[Row]:
@@ -229,7 +229,6 @@ class Trainer:
 
     def _backward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute loss and gradients; what torch's anomaly mode stops counts as a loss that is not finite."""
-        self.anomaly = ""
         if self.checks is not None:
             self.checks.weights(self.model, f"step {self.step_number + 1}")
         scale = None if self.scaler is None else self.scaler.scale
@@ -243,8 +242,8 @@ class Trainer:
                 raise told from error
             if not self.detect_anomaly or "returned nan values" not in str(error):
                 raise
-            self.anomaly = str(error).splitlines()[0]
-            logger.warning("ANOMALY: %s (step %d).", self.anomaly, self.step_number + 1)
+            self.anomaly = (self.step_number + 1, str(error).splitlines()[0])
+            logger.warning("ANOMALY: %s (step %d).", self.anomaly[1], self.anomaly[0])
             return torch.full((), math.nan, device=self.device), torch.zeros((), device=self.device)
 
     def _batches(self) -> Iterator[torch.Tensor]:

@@ -354,6 +354,23 @@ def test_p9_a_memory_that_is_exhausted_is_told_with_a_batch_that_fits(the_run: R
     assert the_run.hash_of_last() == the_run.good_file
 
 
+def test_the_operation_that_anomaly_mode_names_stands_in_the_verdict_of_its_step(the_run: Run) -> None:
+    """A line that has scrolled away helps nobody."""
+
+    def patch(trainer: Trainer) -> None:
+        def zero_root(module, inputs, output):
+            return output + torch.sqrt(output * 0.0) * 0.0
+
+        trainer.model.head.register_forward_hook(zero_root)  # type: ignore[union-attr]
+
+    the_run.inject(patch)
+    with pytest.warns(UserWarning, match="Error detected in SqrtBackward"):
+        code, _ = the_run.start("--detect_anomaly")
+    verdict = the_run.verdict()
+    assert code == 5 and verdict["code"] == "GRAD_NONFINITE" and "--detect_anomaly: Function" in verdict["evidence"]
+    assert "SqrtBackward0" in verdict["evidence"]
+
+
 def test_g1_a_context_that_is_no_whole_number_of_tokens_is_cut_said_and_recorded(the_run: Run) -> None:
     """The newest hours are used; which ones must not be a matter of luck."""
     code, said = the_run.start("--seq_len", "100")

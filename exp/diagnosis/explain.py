@@ -55,11 +55,12 @@ class Explainer:
             suspect = suspect_of_step(trainer, outcome, self.variables, **sizes)
             suspect = replace(suspect, is_loaded=self.settings.run.adaptation)
             verdict = attribute(suspect)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             # Such as no memory for a second model on the card: the training itself can go on.
             return _not_explained(outcome, error)
-        if trainer.anomaly:
-            evidence = f"{verdict.evidence}; --detect_anomaly: {trainer.anomaly}"
+        number, anomaly = trainer.anomaly
+        if number == outcome.step.number:
+            evidence = f"{verdict.evidence}; --detect_anomaly: {anomaly}"
             verdict = replace(verdict, finding=replace(verdict.finding, evidence=evidence))
         logger.info("explained in %.1f s", time.monotonic() - started)
         try:
@@ -128,7 +129,7 @@ def _past(trainer: Trainer, model: nn.Module, step: StepRecord) -> Past:
     )
 
 
-def _not_explained(outcome: Outcome, error: RuntimeError) -> Verdict:
+def _not_explained(outcome: Outcome, error: RuntimeError | MemoryError) -> Verdict:
     return Verdict(
         finding=Finding(
             code="NOT_EXPLAINED",

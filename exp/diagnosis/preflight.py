@@ -11,7 +11,7 @@ import torch
 
 import models
 from data_provider.factory import Splits
-from data_provider.windows import WindowSet
+from data_provider.windows import CALENDAR_MARKS, WindowSet
 from exp import forecasters, pretrained
 from exp.diagnosis import checkpoint_check, data_check, model_check
 from exp.diagnosis.attribution import attribute
@@ -27,7 +27,7 @@ from utils.reproducibility import seed_everything
 logger = logging.getLogger(__name__)
 WINDOWS_EXAMINED = 1
 # Where there are no data, a model is looked at with the sizes of a table that prepare makes of ERA5.
-USUAL_VARIABLES, USUAL_REGIONS, USUAL_MARKS = 27, 5, 4
+USUAL_VARIABLES, USUAL_REGIONS = 27, 5
 RANDOM_TOKENS, RANDOM_ROWS = 2, 168
 ABOUT_MISSING_VALUES = ("DATA_NAN", "DATA_INF")
 
@@ -58,7 +58,7 @@ def examine(settings: Settings, device: torch.device, *, thorough: bool = False)
     """
     length = context_length(settings)
     diagnosis = Diagnosis(subject=_subject(settings, device))
-    diagnosis.findings += _configuration(settings, length)
+    diagnosis.findings += trimmed(settings, length)
     diagnosis.checks.append(Check("configuration", "innocent", f"model {settings.run.model}, context {length} rows"))
     data = data_check.examine(settings, length, device)
     diagnosis.findings += data.findings
@@ -97,7 +97,8 @@ def _subject(settings: Settings, device: torch.device) -> dict[str, Any]:
     }
 
 
-def _configuration(settings: Settings, length: int) -> list[Finding]:
+def trimmed(settings: Settings, length: int) -> list[Finding]:
+    """Tell which rows of the context are not used because they fill no whole token."""
     dropped = settings.data.seq_len - length
     if not dropped:
         return []
@@ -210,7 +211,7 @@ def _material(
         n_classes=2,
         n_variables=USUAL_VARIABLES,
         context_length=length,
-        n_marks=USUAL_MARKS + USUAL_REGIONS,
+        n_marks=CALENDAR_MARKS + USUAL_REGIONS,
         n_regions=USUAL_REGIONS,
         step_hours=1,
         pressure_index=None,

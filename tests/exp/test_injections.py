@@ -9,7 +9,7 @@ from torch import nn
 
 from exp.guard import Guard, Outcome, StepRecord
 from exp.precision import autocast
-from tests.faults import BATCH, VARIABLES, network, windows
+from tests.faults import BATCH, network, windows
 from utils.reproducibility import RandomState
 
 CPU = torch.device("cpu")
@@ -104,6 +104,6 @@ def test_five_hundred_random_injections_change_no_bit(precision: torch.dtype | N
         assert (bits(injected.everything()) == before) is is_bad, f"injection {round_number} in {place}"
     assert all(bool(torch.isfinite(tensor).all()) for tensor in injected.everything())
     assert absorbed < PER_PRECISION / 20
-    assert all(count > PER_PRECISION / 8 for count in hit.values()) and len(VARIABLES) == 4
+    assert all(count > PER_PRECISION / 8 for count in hit.values())
     steps = {float(state["step"]) for state in injected.optimizer.state.values()}
     assert steps == {PER_PRECISION / 10 + absorbed}, "Adam counts applied steps alone"

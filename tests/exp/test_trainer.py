@@ -262,7 +262,7 @@ def test_a_run_without_any_finite_score_has_no_weights_to_offer(tmp_path: Path) 
     run = trainer(window_set(), (Scripted([math.nan]), best), train_epochs=1)
     run.fit()
     with pytest.raises(NumericalError):
-        best.require_state(run)
+        best.require_an_epoch(run)
 
 
 def test_a_score_that_is_not_finite_is_never_the_best_and_two_in_a_row_end_the_run(tmp_path: Path) -> None:
