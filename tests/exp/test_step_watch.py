@@ -130,7 +130,8 @@ def test_a_loss_ten_times_the_usual_is_a_spike_and_goes_on(caplog: pytest.LogCap
     with caplog.at_level(logging.WARNING):
         for number in range(20):
             seen.see(outcome(number, loss=0.69))
-        assert seen.spikes == 0
+        seen.see(outcome(20, loss=6.8))
+        assert seen.spikes == 0, "nearly ten times is not yet a spike"
         seen.see(outcome(20, loss=7.0))
     assert seen.spikes == 1 and "SPIKE: loss 7" in caplog.text and "batch 21" in caplog.text
 
