@@ -3,6 +3,11 @@
 
 from __future__ import annotations
 
+from utils import signals
+
+if __name__ == "__main__":
+    signals.install()
+
 import sys
 
 import run

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from utils import signals
+
+if __name__ == "__main__":
+    signals.install()  # before anything slow is imported, so that a signal at any time ends with its message
+
 import logging
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
 
-from utils.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, ForeseenError, UsageError
+from utils.errors import EXIT_INTERNAL, EXIT_OK, ForeseenError, UsageError
 
 DESCRIPTION = "Will it rain in the next 24 hours? Train, score and use Timer-XL and its references on ERA5."
 EPILOG = """examples:
@@ -22,25 +26,29 @@ EPILOG = """examples:
 
 Each model has flags of its own: python run.py --model resnet1d --help"""
 
-INTERRUPTED = """INTERRUPTED: stopped by a signal.
-  where:    the run directory named above; nothing was written if none was named
-  evidence: best.pt and last.pt hold the last whole epoch; before the first one ends there are none
-  next:     start the same command again"""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; foreseen faults end with a message, not a traceback."""
     logging.raiseExceptions = False  # a terminal that goes away must not end a run, nor bury it in complaints
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     try:
-        _dispatch(list(sys.argv[1:] if argv is None else argv))
+        code = _run(list(sys.argv[1:] if argv is None else argv))
+        signals.finish()
+    except KeyboardInterrupt as interrupt:
+        return signals.tell(interrupt)
+    return code
+
+
+def _run(words: list[str]) -> int:
+    try:
+        _dispatch(words)
     except ForeseenError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except Exception:
+    except Exception as error:
+        if signals.requested():  # libraries in C turn an interrupt into an error of their own
+            seen = f"{signals.NOTHING_TO_SAVE} ({type(error).__name__}: {error})"
+            raise signals.Interrupted(evidence=seen) from error
         traceback.print_exc()
         print("INTERNAL: this is a fault of the program; please report the lines above.", file=sys.stderr)
         return EXIT_INTERNAL
@@ -60,6 +68,7 @@ def _dispatch(words: list[str]) -> None:
             where="--bundle",
             next_command=f"python run.py --task_name diagnose --bundle {settings.diagnose.bundle}",
         )
+    signals.raise_at_once()
     if settings.run.task_name == "predict":
         prediction.predict(settings)
     elif settings.run.task_name == "diagnose":
@@ -70,11 +79,5 @@ def _dispatch(words: list[str]) -> None:
         rain_classification.score_again(settings)
 
 
-def _as_interrupt(*_: object) -> None:
-    """Let SIGTERM, which schedulers send, end a run like Ctrl-C."""
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _as_interrupt)
     sys.exit(main())

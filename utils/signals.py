@@ -1,0 +1,191 @@
+"""Signals that ask the program to end: SIGTERM of schedulers, Ctrl-C, and the hang-up of a lost terminal.
+
+What such a signal does depends on when it comes. While the program starts, it ends at once: an exception in the middle
+of importing a library could be swallowed there. After that it raises `Interrupted`, once, so that everything is
+cleaned up on the way out. Inside `deferred()` it is only remembered, and the code asks at moments when it can stop.
+Without `install()` (tests, use as a library) signals are left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from utils.errors import EXIT_INTERRUPTED, message
+
+NOTHING_TO_SAVE = "nothing to save yet; what a run directory named above holds stays as it is"
+START_AGAIN = "start the same command again"
+# An interrupt that Python swallowed comes again after this time, outside the callback that swallowed it.
+RETRY_SECONDS = 0.02
+
+
+@dataclass
+class _State:
+    phase: Literal["not installed", "starting", "running", "finished"] = "not installed"
+    depth: int = 0
+    name: str | None = None
+    is_delivered: bool = False
+
+
+_state = _State()
+
+
+class Interrupted(KeyboardInterrupt):
+    """The program was asked to end; printed as a message of four parts and exit code 75.
+
+    Args:
+        where: the run directory, or what was being done.
+        evidence: what is saved, and at which step.
+        next_command: how to go on.
+    """
+
+    def __init__(
+        self,
+        *,
+        where: str | os.PathLike[str] = "",
+        evidence: str = NOTHING_TO_SAVE,
+        next_command: str = START_AGAIN,
+    ) -> None:
+        super().__init__()
+        self.where = where
+        self.evidence = evidence
+        self.next_command = next_command
+
+    def __str__(self) -> str:
+        what = f"stopped by {_state.name or 'an interrupt'}."
+        return message("INTERRUPTED", what, os.fspath(self.where), self.evidence, self.next_command)
+
+
+def install() -> None:
+    """Take charge of the signals that end programs; belongs before all slow imports."""
+    _state.phase = "starting"
+    for number in _endings():
+        signal.signal(number, _on_signal)
+    for number in _alarm():
+        signal.signal(number, _on_alarm)
+    sys.unraisablehook = _deliver_again_if_swallowed
+
+
+def raise_at_once() -> None:
+    """From now on raise `Interrupted` where the program stands; the imports are done."""
+    if _state.phase == "starting":
+        _state.phase = "running"
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Only remember signals in this block; leaving the outermost one raises a remembered one.
+
+    An error that leaves the block goes before the signal, which then waits for `check` or for the next block.
+
+    Raises:
+        Interrupted: a signal came in the block and nobody has dealt with it.
+    """
+    if _state.phase == "not installed":
+        yield
+        return
+    _state.depth += 1
+    try:
+        yield
+    except BaseException as error:
+        _state.is_delivered |= isinstance(error, Interrupted)
+        _state.depth -= 1
+        raise
+    _state.depth -= 1
+    _deliver()
+
+
+def requested() -> str | None:
+    """Return the name of the first signal that asked the program to end, such as ``SIGTERM``."""
+    return _state.name
+
+
+def check() -> None:
+    """Stop here if a signal came.
+
+    Raises:
+        Interrupted: one did, in this block or before.
+    """
+    if _state.name is not None:
+        _state.is_delivered = True
+        raise Interrupted
+
+
+def finish() -> None:
+    """Let the outcome stand: what the program did is done, and a signal can no longer change its exit code."""
+    if _state.phase == "not installed":
+        return
+    _state.phase = "finished"
+    for number in [*_endings(), *_alarm()]:
+        # Python gives its own handlers back to the system while it shuts down, but leaves an ignored signal ignored.
+        signal.signal(number, signal.SIG_IGN)
+
+
+def tell(interrupt: KeyboardInterrupt) -> int:
+    """Say on the way out what was interrupted, whoever raised it.
+
+    Returns:
+        The exit code.
+    """
+    finish()
+    told = interrupt if isinstance(interrupt, Interrupted) else Interrupted()
+    for stream, text in ((sys.stdout, ""), (sys.stderr, f"{told}\n")):
+        try:
+            stream.write(text)
+            stream.flush()
+        except OSError:
+            # The terminal is gone, and what it did not take must not fail again when Python flushes at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return EXIT_INTERRUPTED
+
+
+def _endings() -> list[signal.Signals]:
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    # `nohup` says by ignoring it that the program is to outlive its terminal.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    return numbers
+
+
+def _alarm() -> list[signal.Signals]:
+    """The clock that delivers again; Windows has none, and there the next Ctrl-C does."""
+    return [signal.SIGALRM] if hasattr(signal, "SIGALRM") else []
+
+
+def _on_signal(number: int, _frame: Any) -> None:
+    if _state.name is None:
+        _state.name = signal.Signals(number).name
+    _deliver()
+
+
+def _on_alarm(_number: int, _frame: Any) -> None:
+    _deliver()
+
+
+def _deliver() -> None:
+    """Act on a remembered signal, unless that was done or has to wait."""
+    if _state.name is None or _state.depth or _state.is_delivered or _state.phase == "finished":
+        return
+    _state.is_delivered = True
+    if _state.phase == "starting":
+        with suppress(OSError):
+            os.write(2, f"{Interrupted()}\n".encode())
+        os._exit(EXIT_INTERRUPTED)
+    raise Interrupted
+
+
+def _deliver_again_if_swallowed(unraisable: sys.UnraisableHookArgs) -> None:
+    """Python drops an exception that is raised in `__del__` or in a callback: this one must not be lost."""
+    if not issubclass(unraisable.exc_type, Interrupted):
+        sys.__unraisablehook__(unraisable)
+        return
+    _state.depth += 1  # a signal right here would be swallowed as well
+    _state.is_delivered = False
+    if _alarm():
+        signal.setitimer(signal.ITIMER_REAL, RETRY_SECONDS)
+    _state.depth -= 1
