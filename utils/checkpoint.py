@@ -7,23 +7,28 @@ import pickle
 import re
 import struct
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 
 from utils import safetensors_file
 from utils.checkpoint_contents import unwrap
+from utils.checkpoint_hash import content_hash
 from utils.checkpoint_layout import refuse_other_layouts, refuse_what_does_not_fit
 from utils.checkpoint_limits import ASK_AUTHOR, broken, check_archive, check_safetensors
+from utils.checkpoint_plain import require_json_like, require_plain, room
+from utils.checkpoint_publish import publish
+from utils.checkpoint_sidecar import SCHEMA_VERSION, Claim, claims, mismatch, sidecar
 from utils.checkpoint_sniff import require_checkpoint
 from utils.errors import CheckpointError
-from utils.files import write_whole
+from utils.run_directory import finite
 
 logger = logging.getLogger(__name__)
 # A content that names a higher number under this key was written by a later version of the project.
 VERSION_KEY = "schema_version"
-SCHEMA_VERSION = 1
+CONTENT_KEY = "content_sha256"
 NEWER_ARCHIVE = re.compile(r"version (\d+), but the maximum supported version for reading is (\d+)")
 # All that torch raises for files that pass the checks before it and are malformed all the same.
 READ_FAULTS = (
@@ -32,13 +37,48 @@ READ_FAULTS = (
 )  # fmt: skip
 
 
-def save(path: Path, content: dict[str, Any]) -> None:
-    """Write a dict of tensors and plain values, whole or not at all.
+def save(
+    path: Path, content: Mapping[str, Any], *, metadata: Mapping[str, Any] | None = None, keep: Path | None = None
+) -> None:
+    """Write a dict of tensors and plain values, whole or not at all, and the JSON beside it that tells its bytes.
+
+    A content that names its `schema_version` also carries a hash of itself, for when its file is copied alone.
+
+    Args:
+        path: the file; its JSON lies beside it (`sidecar`).
+        content: what `load` gives back.
+        metadata: JSON-like values for the JSON; a number that is not finite becomes null there.
+        keep: where the file that lies at `path` goes, with its JSON, when it verifies; in the same file system.
 
     Raises:
-        StorageError: no space, no permission, or the folder is gone.
+        TypeError: the content or the metadata hold what could not be read again; the message names it.
+        StorageError: no space, no permission, the folder is gone, or the disk gives back other bytes.
     """
-    write_whole(path, lambda temporary: torch.save(content, temporary))
+    require_plain(content)
+    require_json_like(metadata or {})
+    if VERSION_KEY in content:
+        content = {**content, CONTENT_KEY: content_hash(content)}
+    publish(
+        path,
+        lambda file: torch.save(content, cast(IO[bytes], file)),
+        room=room(content),
+        metadata=finite(dict(metadata or {})),
+        keep=keep,
+    )
+
+
+def metadata(path: Path) -> dict[str, Any] | None:
+    """Return what was said of the bytes that lie there when they were saved; None for a file from elsewhere.
+
+    Raises:
+        CheckpointError: the file is missing, or is none of those that its JSON names.
+    """
+    require(path)
+    try:
+        claim = _verify(path)
+    except OSError as error:
+        raise _denied(path, error) from None
+    return None if claim is None else claim.metadata
 
 
 def require(path: Path) -> None:
@@ -61,19 +101,20 @@ def require(path: Path) -> None:
 def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Read a dict of tensors and plain values; code inside the file is never run.
 
-    What the file is, the names it would import and the sizes it declares are looked at before torch opens it.
+    What the file is, the names it would import and the sizes it declares are looked at before torch opens it. Of a
+    file of ours every bit is verified first.
 
     Raises:
         CheckpointError: the file is missing, is not a checkpoint, is truncated or damaged, declares sizes it cannot
-            hold, holds more than plain data, or was written by a later version.
+            hold, holds more than plain data, is not the one that was saved, or was written by a later version.
     """
     require(path)
     try:
-        kind = require_checkpoint(path)
-        if kind == "safetensors":
+        claim = _verify(path)
+        if require_checkpoint(path) == "safetensors":
             check_safetensors(path)
             return dict(safetensors_file.read(path, device))
-        check_archive(path)
+        check_archive(path, is_verified=claim is not None)
         content = _read(path, device)
     except OSError as error:
         raise _denied(path, error) from None
@@ -86,6 +127,7 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
             next_command="save model.state_dict()",
         )
     _require_version(path, content)
+    _require_own_hash(path, content, is_verified=claim is not None)
     return content
 
 
@@ -99,6 +141,24 @@ def load_weights(path: Path, *, device: torch.device | str = "cpu") -> dict[str,
     if weights.note:
         logger.info("%s", weights.note)
     return weights.tensors
+
+
+def _verify(path: Path) -> Claim | None:
+    """Hold a file of ours against its JSON; None for a file from elsewhere."""
+    named = None if path.is_dir() else claims(path)
+    if named is None:
+        return None
+    found = Claim.of(path, None)
+    for claim in named:
+        if (claim.sha256, claim.bytes) == (found.sha256, found.bytes):
+            return claim
+    if claims(path) != named:
+        # A training has replaced both meanwhile.
+        return _verify(path)
+    # A flipped bit leaves the size as it was. A cut file, a web page or a pointer says more by its own bytes.
+    if found.bytes not in {claim.bytes for claim in named} and require_checkpoint(path) == "safetensors":
+        check_safetensors(path)
+    raise mismatch(path, found, named)
 
 
 def _denied(path: Path, error: OSError) -> CheckpointError:
@@ -153,6 +213,26 @@ def _require_version(path: Path, content: dict[str, Any]) -> None:
             where=str(path),
             evidence=f"{VERSION_KEY} {version}; this program reads up to {SCHEMA_VERSION}",
             next_command="git pull, or open it with the version that wrote it",
+        )
+
+
+def _require_own_hash(path: Path, content: dict[str, Any], *, is_verified: bool) -> None:
+    """Take the hash of itself out of a training state; hold it against the rest where nothing else was verified."""
+    told = content.pop(CONTENT_KEY, None)
+    if told is None or is_verified:
+        return
+    try:
+        found = content_hash(content)
+    except TypeError as error:
+        found = str(error)
+    if found != told:
+        raise CheckpointError(
+            "CKPT_HASH_MISMATCH",
+            "The content of the checkpoint is not what was written: values have changed since.",
+            where=str(path),
+            evidence=f"{CONTENT_KEY}: {told} was written, {found} is there",
+            next_command=f"copy it again, with {sidecar(path).name} beside it; "
+            f"python -m utils.cleanup_checkpoints --checkpoints {path.parent} offers to put it aside",
         )
 
 

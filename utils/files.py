@@ -30,9 +30,9 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     try:
         write(temporary)
-        _flush(temporary)
+        flush(temporary)
         temporary.replace(path)
-        _flush(path.parent)
+        flush(path.parent)
     except (OSError, RuntimeError) as error:
         raise storage_error(error, path) from error
     finally:
@@ -41,19 +41,49 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
             temporary.unlink()
 
 
-def storage_error(error: OSError | RuntimeError, path: Path, advice: str = "choose another place") -> StorageError:
+def require_space(folder: Path, needed_bytes: int) -> None:
+    """Require free space before anything is written.
+
+    Raises:
+        StorageError: ``STORAGE_FULL`` with both figures, or ``STORAGE_DENIED``: the folder is not there.
+    """
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise storage_error(error, folder) from error
+    if free < needed_bytes:
+        raise StorageError(
+            "STORAGE_FULL",
+            "There is not enough space; nothing was written.",
+            where=str(folder),
+            evidence=f"needed: {needed_bytes} bytes; free: {free} bytes",
+            next_command="free some space, or choose another place",
+        )
+
+
+def storage_error(
+    error: OSError | RuntimeError, path: Path, advice: str = "choose another place", *, needed: int | None = None
+) -> StorageError:
     """Return what a failed write means, in the project's words.
 
     The NetCDF library reports a full disk as a bare RuntimeError ("NetCDF: HDF error"), without a number.
+
+    Args:
+        error: what the write raised.
+        path: what was to be written.
+        advice: what to do about it.
+        needed: bytes that the whole file takes, where they are known.
     """
     full = not isinstance(error, OSError) or error.errno in FULL
     reason = "the disk or the quota is full" if full else getattr(error, "strerror", None) or str(error)
-    free = f"; free: {shutil.disk_usage(path.parent).free} bytes" if path.parent.is_dir() else ""
+    figures = "" if needed is None else f"; needed: {needed} bytes"
+    with suppress(OSError):
+        figures += f"; free: {shutil.disk_usage(path.parent).free} bytes"
     return StorageError(
         "STORAGE_FULL" if full else "STORAGE_DENIED",
         f"{path.name} cannot be written: {reason}",
         where=str(path),
-        evidence=f"{error}{free}",
+        evidence=f"{error}{figures}",
         next_command=f"free some space, or {advice}" if full else advice,
     )
 
@@ -64,7 +94,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Make what was written, or a rename in a folder, durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

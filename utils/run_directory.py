@@ -63,7 +63,7 @@ def write_json(path: Path, content: Any) -> None:
     Raises:
         StorageError: the file cannot be written.
     """
-    write_text(path, json.dumps(_finite(content), indent=2) + "\n")
+    write_text(path, json.dumps(finite(content), indent=2) + "\n")
 
 
 def append_json_line(path: Path, row: dict[str, Any]) -> None:
@@ -74,7 +74,7 @@ def append_json_line(path: Path, row: dict[str, Any]) -> None:
     """
     try:
         with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(_finite(row)) + "\n")
+            file.write(json.dumps(finite(row)) + "\n")
     except OSError as error:
         raise storage_error(error, path) from error
 
@@ -95,11 +95,12 @@ def _started(run: Path) -> str:
     return run.name.split("-seed")[-1].partition("-")[2]
 
 
-def _finite(content: Any) -> Any:
+def finite(content: Any) -> Any:
+    """Return JSON values in which every number that is not finite is null."""
     if isinstance(content, dict):
-        return {str(key): _finite(value) for key, value in content.items()}
+        return {str(key): finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
+        return [finite(value) for value in content]
     if isinstance(content, float) and not math.isfinite(content):
         return None
     return content

@@ -19,7 +19,7 @@ def test_what_is_saved_is_what_is_loaded_and_plain_torch_reads_it(tmp_path: Path
     checkpoint.save(tmp_path / "best.pt", state)
     for loaded in (checkpoint.load(tmp_path / "best.pt"), torch.load(tmp_path / "best.pt")):
         assert list(loaded) == list(state) and all(torch.equal(loaded[name], state[name]) for name in state)
-    assert [path.name for path in tmp_path.iterdir()] == ["best.pt"]
+    assert {path.name for path in tmp_path.iterdir()} == {"best.pt", "best.pt.json"}
 
 
 def test_a_failed_save_keeps_the_file_before_it(tmp_path: Path) -> None:
