@@ -1,0 +1,144 @@
+"""P2: a signal in any phase but training ends with 75, its message, and nothing left behind. Real processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import make_table
+from tests.processes import children, runs
+from utils.files import TEMPORARY_SUFFIX
+
+ROOT = Path(__file__).resolve().parent.parent
+# Seconds after the handlers are there.
+TURNS = [(0.0, "SIGTERM"), (0.1, "SIGINT"), (0.4, "SIGTERM"), (1.0, "SIGINT"), (2.0, "SIGTERM")]
+PATIENCE_SECONDS = 60
+
+
+class Program:
+    """One `run.py` in a process of its own, with a folder of its own for everything it writes."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self.folder = folder
+        places = ["--root_path", str(folder), "--data_path", "table.csv", "--checkpoints", str(folder / "runs")]
+        self.process = subprocess.Popen(
+            [sys.executable, "run.py", "--preset", "smoke", "--device", "cpu", *places, *words],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=listen,
+        )
+
+    def wait_for_line(self, text: str) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if text in line:
+                return
+        pytest.fail(f"it ended before it said {text!r}: {self.process.communicate()[1]}")
+
+    def wait_until(self, is_so: Callable[[], object]) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not is_so():
+            assert self.process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.005)
+
+    def takes_charge_of_signals(self) -> bool:
+        """Whether the handlers are there: what comes before them, the system answers."""
+        status = Path(f"/proc/{self.process.pid}/status")
+        if not status.exists():
+            return False
+        caught = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt"))
+        return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+    def is_interrupted_by(self, *numbers: int) -> str:
+        """Send signals, and return what was said when all is over and nothing is left."""
+        descendants = children(self.process.pid)
+        for number in numbers:
+            self.process.send_signal(number)
+        shown, said = self.process.communicate(timeout=PATIENCE_SECONDS)
+        assert self.process.returncode == 75, said
+        assert said.startswith(f"INTERRUPTED: stopped by {signal.Signals(numbers[0]).name}.")
+        assert "Traceback" not in said + shown and said.count("INTERRUPTED") == 1
+        assert not [path for path in self.folder.rglob("*") if path.name.endswith(TEMPORARY_SUFFIX)]
+        assert all(json.loads(path.read_text()) for path in self.folder.rglob("*.json"))
+        assert not any(map(runs, descendants))
+        return said
+
+
+def listen() -> None:
+    """Undo what a test run in the background hands down: it ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """Start the program on a small table; whatever still runs at the end of the test is ended."""
+    started = []
+
+    def begin(*words: str) -> Program:
+        started.append(Program(tmp_path, *words))
+        return started[-1]
+
+    make_table.write(tmp_path)
+    yield begin
+    for program in started:
+        program.process.kill()
+        program.process.communicate()
+
+
+@pytest.mark.parametrize(("delay", "name"), TURNS)
+def test_a_signal_while_the_program_starts(start: Callable[..., Program], delay: float, name: str) -> None:
+    """Importing torch takes seconds in which a queue may already have changed its mind."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("only /proc tells when the handlers are there")
+    program = start("--train_epochs", "5000", "--patience", "5000")
+    program.wait_until(program.takes_charge_of_signals)
+    time.sleep(delay)
+    said = program.is_interrupted_by(signal.Signals[name])
+    assert "nothing to save yet" in said and "start the same command again" in said
+
+
+@pytest.mark.parametrize(("delay", "name"), [(0.0, "SIGINT"), (0.2, "SIGTERM")])
+def test_a_signal_while_the_table_is_read_and_looked_at(
+    start: Callable[..., Program], tmp_path: Path, delay: float, name: str
+) -> None:
+    """Preflight has no weights to save, and leaves no half report."""
+    make_table.write(tmp_path, content=make_table.frame(n_times=80_000))
+    program = start()
+    program.wait_for_line("Looking at data")
+    time.sleep(delay)
+    assert "nothing to save yet" in program.is_interrupted_by(signal.Signals[name])
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_while_a_reference_is_fitted(start: Callable[..., Program], name: str) -> None:
+    """Boosting works in C for most of its time."""
+    program = start("--model", "gradient_boosting", "--boosting_trees", "100000")
+    program.wait_for_line("gradient_boosting, seed")
+    time.sleep(0.5)
+    program.is_interrupted_by(signal.Signals[name])
+    assert not list(program.folder.rglob("scores.json"))
+
+
+@pytest.mark.parametrize("there", ["best.pt", "predictions.csv", "figures"])
+def test_a_signal_while_a_run_is_scored_written_and_drawn(start: Callable[..., Program], there: str) -> None:
+    """The weights are there already; files that are being written are whole or absent."""
+    program = start("--model", "gradient_boosting")
+    program.wait_until(lambda: list(program.folder.glob(f"runs/*/*/{there}")))
+    program.is_interrupted_by(signal.SIGTERM)
+    assert not list(program.folder.rglob("scores.json"))
+
+
+def test_a_burst_of_signals_is_one(start: Callable[..., Program]) -> None:
+    """An impatient user and a scheduler's second warning come while the program is on its way out."""
+    program = start("--model", "gradient_boosting", "--boosting_trees", "100000")
+    program.wait_for_line("gradient_boosting, seed")
+    program.is_interrupted_by(*[signal.SIGTERM] * 10)
