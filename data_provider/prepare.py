@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,7 +32,7 @@ from data_provider.table_files import (
     write_table,
 )
 from data_provider.time_axis import TimeAxis, examine
-from utils import flags
+from utils import flags, signals
 from utils.errors import DataError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -295,11 +294,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return flags.run_tool("-m data_provider.prepare", description, PrepareConfig, prepare, argv=argv, epilog=EXAMPLES)
 
 
-def _as_interrupt(*_: object) -> None:
-    """Let SIGTERM, which schedulers send, end the program like Ctrl-C."""
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    signals.install()
     sys.exit(main())

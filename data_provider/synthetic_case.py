@@ -24,7 +24,7 @@ from data_provider.regions import CASE, area_means, boxes_to_dict, weights
 from data_provider.table_files import PRECIPITATION, encoded, require_netcdf_name, write_table
 from data_provider.time_axis import examine
 from data_provider.units import CORE
-from utils import flags
+from utils import flags, signals
 from utils.errors import UsageError
 
 logger = logging.getLogger(__name__)
@@ -167,4 +167,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signals.install()
     sys.exit(main())

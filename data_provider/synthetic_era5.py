@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from data_provider.synthetic_weather import LATITUDE, LONGITUDE, Fields, generate
 from data_provider.units import QUANTITIES
-from utils import flags
+from utils import flags, signals
 from utils.errors import UsageError
 from utils.files import sha256, storage_error
 
@@ -205,4 +205,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signals.install()
     sys.exit(main())

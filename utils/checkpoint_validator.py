@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from utils import flags
+from utils import flags, signals
 from utils.checkpoint_contents import leaves
 from utils.checkpoint_verdict import Verdict, examine, examine_all, find
 from utils.errors import UsageError
@@ -149,4 +149,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signals.install()
     sys.exit(main())

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from utils import flags
+from utils import flags, signals
 from utils.checkpoint_verdict import QUARANTINE, Verdict, examine_all, find, name_in
 from utils.errors import StorageError, UsageError
 from utils.files import sha256, storage_error
@@ -203,4 +203,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signals.install()
     sys.exit(main())

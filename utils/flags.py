@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from utils.errors import EXIT_INTERRUPTED, EXIT_OK, ForeseenError, UsageError
+from utils import signals
+from utils.errors import EXIT_OK, ForeseenError, UsageError
 
 ConfigType = TypeVar("ConfigType")
 TRUE_WORDS = ("1", "true", "yes", "on")
@@ -56,15 +57,21 @@ def run_tool(
         epilog: last lines of the help.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    signals.raise_at_once()
     try:
-        (config,) = parse(prog, description, config_class, argv=argv, epilog=epilog)
-        answer = action(config)
+        code = _outcome(action, lambda: parse(prog, description, config_class, argv=argv, epilog=epilog)[0])
+        signals.finish()
+    except KeyboardInterrupt:
+        return signals.tell(signals.Interrupted(evidence="nothing half-written was left"))
+    return code
+
+
+def _outcome(action: Callable[[ConfigType], Any], read: Callable[[], ConfigType]) -> int:
+    try:
+        answer = action(read())
     except ForeseenError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("INTERRUPTED: nothing half-written was left; start the same command again.", file=sys.stderr)
-        return EXIT_INTERRUPTED
     return answer if isinstance(answer, int) else EXIT_OK
 
 

@@ -17,7 +17,7 @@ from scripts.replay_case import commands, page, pictures
 from scripts.replay_case.commands import CleanRun, Diagnosis
 from scripts.replay_case.reenactment import Reenactment, reenact
 from scripts.replay_case.stacked import read_stacked
-from utils import flags
+from utils import flags, signals
 from utils.errors import ForeseenError
 from utils.run_directory import make_folder
 
@@ -144,4 +144,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signals.install()
     sys.exit(main())
