@@ -18,12 +18,14 @@ from utils.checkpoint_sidecar import Claim, claims, sidecar, text
 from utils.errors import CheckpointError, StorageError
 from utils.files import TEMPORARY_SUFFIX, flush, require_space, storage_error
 
+ADVICE = "choose another folder with --checkpoints"
+
 
 class HashingFile:
     """A file to write to that keeps its SHA-256 and never raises while torch writes to it.
 
     torch's writer calls back from C++ and turns what is raised there, Ctrl-C included, into a RuntimeError about
-    positions. So the first fault is kept, the rest of the content goes nowhere, and `close` raises it.
+    positions. So the first fault is kept, the rest of the content goes nowhere, and `finish` raises it.
     """
 
     def __init__(self, raw: io.FileIO) -> None:
@@ -38,7 +40,7 @@ class HashingFile:
         if self._fault is None:
             try:
                 self._write(view)
-            except BaseException as fault:  # noqa: BLE001 - raised again by `finish`
+            except BaseException as fault:
                 self._fault = fault
         return len(view)
 
@@ -91,11 +93,11 @@ def publish(
         for final in finals:
             if final.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(final))
-        require_space(path.parent, room)
+        require_space(path.parent, room, ADVICE)
         written = _write_and_read_back(new, path, write, metadata)
         _put_in_place(new, path, written, keep)
     except OSError as error:
-        raise storage_error(error, path, needed=room) from error
+        raise storage_error(error, path, ADVICE, needed=room) from error
     finally:
         # Also after an interrupt; after the renames there is nothing left to remove.
         for final in finals:

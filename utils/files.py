@@ -41,23 +41,26 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
             temporary.unlink()
 
 
-def require_space(folder: Path, needed_bytes: int) -> None:
+def require_space(folder: Path, needed_bytes: int, advice: str = "choose another place") -> None:
     """Require free space before anything is written.
 
+    Args:
+        folder: where it is to be written.
+        needed_bytes: how much, seen from above.
+        advice: what else to do than to free some.
+
     Raises:
-        StorageError: ``STORAGE_FULL`` with both figures, or ``STORAGE_DENIED``: the folder is not there.
+        StorageError: ``STORAGE_FULL``, with both figures.
+        OSError: there is no such folder.
     """
-    try:
-        free = shutil.disk_usage(folder).free
-    except OSError as error:
-        raise storage_error(error, folder) from error
+    free = shutil.disk_usage(folder).free
     if free < needed_bytes:
         raise StorageError(
             "STORAGE_FULL",
             "There is not enough space; nothing was written.",
             where=str(folder),
             evidence=f"needed: {needed_bytes} bytes; free: {free} bytes",
-            next_command="free some space, or choose another place",
+            next_command=f"free some space, or {advice}",
         )
 
 
@@ -76,6 +79,8 @@ def storage_error(
     """
     full = not isinstance(error, OSError) or error.errno in FULL
     reason = "the disk or the quota is full" if full else getattr(error, "strerror", None) or str(error)
+    if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
+        reason = "its folder is gone (was a disk unmounted?)"
     figures = "" if needed is None else f"; needed: {needed} bytes"
     with suppress(OSError):
         figures += f"; free: {shutil.disk_usage(path.parent).free} bytes"
