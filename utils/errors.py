@@ -1,7 +1,7 @@
 """Errors the project foresees: each says what, where, with which evidence, and what to type next.
 
 Exit codes are part of the public contract: 0 ok, 2 usage, 3 data, 4 input checkpoint, 5 numerical,
-6 storage, 70 internal, 75 interrupted with the state saved.
+6 storage, 7 run directory in use, 70 internal, 75 interrupted with the state saved.
 """
 
 from __future__ import annotations
@@ -90,3 +90,9 @@ class StorageError(ForeseenError):
     """A file or folder could not be written."""
 
     exit_code = 6
+
+
+class LockError(ForeseenError):
+    """Another run works in the same directory."""
+
+    exit_code = 7
