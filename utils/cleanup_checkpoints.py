@@ -1,7 +1,7 @@
 """Put checkpoints that cannot be trusted aside, with the reason beside them; nothing is deleted on the way.
 
 A file moves into `quarantine/` in its own folder. What a later version wrote, what is incomplete and what may not be
-read stays where it is. Links are never followed.
+read stays where it is. Links are never followed. Nothing is done while a run holds a directory of the folder.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from utils import flags, signals
+from utils import flags, run_lock, signals
 from utils.checkpoint_verdict import QUARANTINE, Verdict, examine_all, find, name_in
 from utils.errors import StorageError, UsageError
-from utils.files import sha256, storage_error
+from utils.files import TEMPORARY_SUFFIX, sha256, storage_error
 from utils.run_directory import make_folder, write_json
+from utils.run_lock import LOCK_FILE
 
 logger = logging.getLogger(__name__)
 REASON_SUFFIX = ".reason.json"
@@ -69,6 +70,7 @@ def clean_up(config: CleanupConfig) -> None:
 
     Raises:
         UsageError: there is no such folder.
+        LockError: a run holds a directory of it.
         StorageError: a file cannot be moved or deleted; what was done before stays done.
     """
     folder = Path(config.checkpoints)
@@ -79,6 +81,7 @@ def clean_up(config: CleanupConfig) -> None:
             where=str(folder),
             next_command="python -m utils.cleanup_checkpoints --checkpoints FOLDER",
         )
+    _mind_runs(folder, act=config.no_dry_run)
     if config.older_than_days is not None:
         done, verb = _purge(folder, timedelta(days=config.older_than_days), act=config.no_dry_run), "deleted"
     else:
@@ -89,8 +92,27 @@ def clean_up(config: CleanupConfig) -> None:
         logger.info("%d files would be %s; nothing was done: add --no-dry-run to do it", done, verb)
 
 
+def _mind_runs(folder: Path, *, act: bool) -> None:
+    """Refuse to act while a run is at work in the folder, or around it; a dry run only tells."""
+    above = [place for place in folder.resolve().parents if (place / LOCK_FILE).is_file()]
+    for run in [*above, *(path.parent for path in sorted(folder.rglob(LOCK_FILE)))]:
+        if act:
+            run_lock.require_free(run)
+        elif holder := run_lock.held_by(run):
+            logger.info("%s is held by %s: with --no-dry-run this would be refused", run, holder)
+
+
+def _name_what_was_left(folder: Path) -> None:
+    """Name what killed runs were writing; nothing removes it but its run when that is continued, or a person."""
+    for path in sorted(folder.rglob(f"*{TEMPORARY_SUFFIX}")):
+        if path.is_file() and not path.is_symlink() and run_lock.held_by(path.parent) is None:
+            size = path.stat().st_size
+            logger.info("left by a run that was killed: %s (%d bytes); delete it by hand", name_in(path, folder), size)
+
+
 def _move_all(folder: Path, *, act: bool) -> int:
     moved = 0
+    _name_what_was_left(folder)
     for verdict in examine_all(find(folder)):
         if verdict.status not in ("INVALID", "UNREADABLE"):
             continue
@@ -99,6 +121,7 @@ def _move_all(folder: Path, *, act: bool) -> int:
         if kept:
             continue
         if act:
+            run_lock.require_free(verdict.path.parent)  # one may have started while others were looked at
             _move(verdict)
         moved += 1
     return moved
@@ -167,6 +190,7 @@ def _purge(folder: Path, age: timedelta, *, act: bool) -> int:
             continue
         logger.info("%s: %.0f days in quarantine", name_in(target, folder), days)
         if act:
+            run_lock.require_free(note.parent.parent)
             _delete(target, note)
         deleted += 1
     return deleted

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.utils import checkpoint_files as files
+from tests.utils import test_run_lock as locks
 from tests.utils.test_checkpoint_validator import WRONG, write_one_of_each
 from utils import cleanup_checkpoints
 from utils.files import sha256
@@ -124,3 +126,67 @@ def test_wrong_usage_ends_with_2(tmp_path: Path, words: list[str]) -> None:
     """A purge without an age would empty the quarantine."""
     assert clean_up(tmp_path, *words) == 2
     assert cleanup_checkpoints.main(["--checkpoints", str(tmp_path / "absent")]) == 2
+
+
+@pytest.mark.parametrize("words", [[], ["--purge", "--older_than_days", "0"]], ids=["move", "purge"])
+@pytest.mark.parametrize("place", [".", "run", "run/old"])
+def test_nothing_is_done_while_a_run_holds_a_directory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], place: str
+) -> None:
+    """A file that is being written, or that a run is about to read again, looks broken from outside."""
+    run = tmp_path / "run"
+    (run / "old").mkdir(parents=True)
+    for folder in (tmp_path, run, run / "old"):
+        (folder / "broken.pt").write_bytes(b"broken")
+        assert clean_up(folder, "--no-dry-run") == 0
+        (folder / "broken.pt").write_bytes(b"broken again")
+    with locks.process(run) as holder:
+        assert locks.line_of(holder) == "held"
+        before = contents(tmp_path)
+        assert clean_up(tmp_path / place, *words, "--no-dry-run") == 7
+        said = capsys.readouterr().err
+        assert said.startswith("RUN_LOCKED") and f"process {holder.pid}" in said and f"kill {holder.pid}" in said
+        assert contents(tmp_path) == before and "run/run.lock" in before
+    assert clean_up(tmp_path / place, *words, "--no-dry-run") == 0
+    after = contents(tmp_path)
+    assert set(after) != set(before)
+    # The lock of the killed holder is the business of the next run.
+    assert after["run/run.lock"] == before["run/run.lock"]
+
+
+def test_a_dry_run_tells_also_while_a_run_is_at_work(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Looking does no harm, and the answer says why doing it would be refused."""
+    (tmp_path / "broken.pt").write_bytes(b"broken")
+    with locks.process(tmp_path) as holder, caplog.at_level(logging.INFO):
+        assert locks.line_of(holder) == "held"
+        assert clean_up(tmp_path) == 0
+    assert "1 files would be moved" in caplog.text and "broken.pt" in caplog.text
+    assert f"process {holder.pid}" in caplog.text and "would be refused" in caplog.text
+
+
+def test_a_run_that_starts_meanwhile_keeps_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking through a large folder takes minutes."""
+    (tmp_path / "broken.pt").write_bytes(b"broken")
+    look = cleanup_checkpoints.examine_all
+    with ExitStack() as later:
+
+        def look_while_one_starts(paths: list[Path]) -> object:
+            assert locks.line_of(later.enter_context(locks.process(tmp_path))) == "held"
+            return look(paths)
+
+        monkeypatch.setattr(cleanup_checkpoints, "examine_all", look_while_one_starts)
+        assert clean_up(tmp_path, "--no-dry-run") == 7
+    assert (tmp_path / "broken.pt").is_file()
+
+
+def test_what_a_killed_run_was_writing_is_named_and_left(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Half of a large file takes its space for ever where nobody knows of it."""
+    (tmp_path / "last.pt.writing").write_bytes(bytes(1000))
+    with caplog.at_level(logging.INFO):
+        assert clean_up(tmp_path, "--no-dry-run") == 0
+    assert "last.pt.writing" in caplog.text and "1000 bytes" in caplog.text and (tmp_path / "last.pt.writing").is_file()
+    caplog.clear()
+    with locks.process(tmp_path) as holder, caplog.at_level(logging.INFO):
+        assert locks.line_of(holder) == "held"
+        assert clean_up(tmp_path) == 0
+    assert "last.pt.writing" not in caplog.text
