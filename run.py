@@ -46,7 +46,7 @@ def _run(words: list[str]) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     except Exception as error:
-        if signals.requested():  # libraries in C turn an interrupt into an error of their own
+        if signals.was_raised():  # libraries in C turn an interrupt into an error of their own
             seen = f"{signals.NOTHING_TO_SAVE} ({type(error).__name__}: {error})"
             raise signals.Interrupted(evidence=seen) from error
         traceback.print_exc()

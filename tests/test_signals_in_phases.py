@@ -25,11 +25,11 @@ PATIENCE_SECONDS = 60
 class Program:
     """One `run.py` in a process of its own, with a folder of its own for everything it writes."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
+    def __init__(self, folder: Path, *words: str, script: str = "run.py") -> None:
         self.folder = folder
         places = ["--root_path", str(folder), "--data_path", "table.csv", "--checkpoints", str(folder / "runs")]
         self.process = subprocess.Popen(
-            [sys.executable, "run.py", "--preset", "smoke", "--device", "cpu", *places, *words],
+            [sys.executable, script, "--preset", "smoke", "--device", "cpu", *places, *words],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -53,8 +53,8 @@ class Program:
     def takes_charge_of_signals(self) -> bool:
         """Whether the handlers are there: what comes before them, the system answers."""
         status = Path(f"/proc/{self.process.pid}/status")
-        if not status.exists():
-            return False
+        if not Path("/proc/self").exists():
+            pytest.skip("only /proc tells when the handlers are there")
         caught = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt"))
         return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
@@ -83,8 +83,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
     """Start the program on a small table; whatever still runs at the end of the test is ended."""
     started = []
 
-    def begin(*words: str) -> Program:
-        started.append(Program(tmp_path, *words))
+    def begin(*words: str, script: str = "run.py") -> Program:
+        started.append(Program(tmp_path, *words, script=script))
         return started[-1]
 
     make_table.write(tmp_path)
@@ -97,13 +97,18 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
 @pytest.mark.parametrize(("delay", "name"), TURNS)
 def test_a_signal_while_the_program_starts(start: Callable[..., Program], delay: float, name: str) -> None:
     """Importing torch takes seconds in which a queue may already have changed its mind."""
-    if not Path("/proc/self/status").exists():
-        pytest.skip("only /proc tells when the handlers are there")
     program = start("--train_epochs", "5000", "--patience", "5000")
     program.wait_until(program.takes_charge_of_signals)
     time.sleep(delay)
     said = program.is_interrupted_by(signal.Signals[name])
     assert "nothing to save yet" in said and "start the same command again" in said
+
+
+def test_the_diagnosis_by_its_other_name_takes_charge_as_early(start: Callable[..., Program]) -> None:
+    """It imports run.py, which then is no main program."""
+    program = start(script="debug_nan_source.py")
+    program.wait_until(program.takes_charge_of_signals)
+    program.is_interrupted_by(signal.SIGTERM)
 
 
 @pytest.mark.parametrize(("delay", "name"), [(0.0, "SIGINT"), (0.2, "SIGTERM")])

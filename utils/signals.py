@@ -105,6 +105,11 @@ def requested() -> str | None:
     return _state.name
 
 
+def was_raised() -> bool:
+    """Whether an `Interrupted` was raised: an error that comes out instead of it was made from it."""
+    return _state.is_delivered
+
+
 def check() -> None:
     """Stop here if a signal came.
 

@@ -206,6 +206,20 @@ def test_an_interrupt_that_a_library_turned_into_an_error_is_still_one() -> None
     assert "multiarray" in answer.stderr and "Traceback" not in answer.stderr
 
 
+def test_a_fault_of_the_program_after_a_deferred_signal_is_still_one() -> None:
+    """A bug in saving must not be told as a state that is saved."""
+    answer = execute(
+        RUNNING + "import run\n"
+        "def dispatch(words):\n"
+        "    with signals.deferred():\n"
+        "        send()\n"
+        "        raise TypeError('a bug in saving')\n"
+        "run._dispatch = dispatch\n"
+        "sys.exit(run.main([]))\n"
+    )
+    assert answer.returncode == 70 and "a bug in saving" in answer.stderr and "Traceback" in answer.stderr
+
+
 def test_a_terminal_that_goes_away_still_leaves_the_exit_code() -> None:
     """Nobody is there to read the message, but the scheduler reads the code."""
     script = RUNNING + (
