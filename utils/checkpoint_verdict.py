@@ -73,12 +73,12 @@ def examine(path: Path) -> Verdict:
 
 def examine_all(paths: Sequence[Path]) -> list[Verdict]:
     """Judge many files, one in memory at a time, with a bar where somebody watches."""
-    verdicts = []
-    for path in tqdm(paths, disable=None, leave=False, unit="file"):
-        verdict = examine(path)
-        # The empty dict still says that the file could be read.
-        verdicts.append(replace(verdict, content=None if verdict.content is None else {}))
-    return verdicts
+    return [_without_content(examine(path)) for path in tqdm(paths, disable=None, leave=False, unit="file")]
+
+
+def _without_content(verdict: Verdict) -> Verdict:
+    """Let go of the tensors; the empty dict still says that the file could be read."""
+    return replace(verdict, content=None if verdict.content is None else {})
 
 
 def find(folder: Path) -> list[Path]:
