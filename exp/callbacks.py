@@ -1,9 +1,10 @@
-"""What happens at the end of an epoch: the metrics log, the best and last checkpoint, early stopping."""
+"""What happens at the end of an epoch: the metrics log, warnings, the best weights, early stopping."""
 
 from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ from typing import Any
 import torch
 
 from exp.diagnosis.verdict import Verdict
-from exp.trainer import Row, Trainer
+from exp.trainer import Callback, Row, Trainer
 from utils import checkpoint
-from utils.checkpoint_contents import leaves
-from utils.errors import NumericalError
+from utils.checkpoint_contents import first_not_finite
+from utils.errors import CheckpointError, NumericalError
 from utils.run_directory import append_json_line
 
 logger = logging.getLogger(__name__)
+BEST = "best.pt"
 HIGHER_IS_BETTER = {"loss": False, "brier_score": False, "roc_auc": True}
 UNDEFINED_EPOCHS = 2
 HIGH_LOSS = 1000.0
@@ -25,7 +27,7 @@ RISING_EPOCHS = 3
 COLLAPSED_DEVIATION = 0.02
 
 
-class MetricsLog:
+class MetricsLog(Callback):
     """Writes each row to metrics.jsonl and one line to the log.
 
     Args:
@@ -58,7 +60,7 @@ class MetricsLog:
         return False
 
 
-class EpochWarnings:
+class EpochWarnings(Callback):
     """Warns of what often comes before NaN, and of a forecast that has collapsed; never stops.
 
     Args:
@@ -80,6 +82,14 @@ class EpochWarnings:
             logger.warning("%s: %s (epoch %d).", code, sentence, row["epoch"])
         row["warnings"] = [code for code, _ in found]
         return False
+
+    def state(self) -> dict[str, Any]:
+        """Return the latest validation losses."""
+        return {"losses": self._losses[-RISING_EPOCHS - 1 :]}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self._losses = list(state["losses"])
 
     def _loss_too_high(self, loss: float | None) -> list[tuple[str, str]]:
         if loss is None or loss <= HIGH_LOSS:
@@ -106,8 +116,8 @@ class EpochWarnings:
         return [("COLLAPSED", sentence)]
 
 
-class BestCheckpoint:
-    """Keeps the best weights in best.pt and all that a later run needs in last.pt; stops when patience is over.
+class BestCheckpoint(Callback):
+    """Keeps the best weights in memory and in best.pt; stops when patience is over.
 
     A score that is not finite is never the best, and two such epochs in a row end the run.
 
@@ -115,20 +125,30 @@ class BestCheckpoint:
         run: run directory.
         score: name of the validation score.
         patience: epochs without improvement before stopping.
+        description: what the weights belong to, for the JSON beside them.
     """
 
-    def __init__(self, run: Path, score: str, patience: int) -> None:
+    def __init__(
+        self,
+        run: Path,
+        score: str,
+        patience: int,
+        *,
+        description: Mapping[str, Any] | None = None,
+    ) -> None:
         self.run, self.score, self.patience = run, score, patience
+        self.description = description or {}
         self.best: float | None = None
         self.best_epoch = 0
         self.undefined = 0
-        self.state: dict[str, torch.Tensor] = {}
+        self.weights: dict[str, torch.Tensor] = {}
 
     def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
         """Save, and say whether to stop.
 
         Raises:
             NumericalError: the score was not finite twice in a row.
+            StorageError: best.pt cannot be written; the one before stays.
         """
         value = row[f"validation_{self.score}"]
         if value is None or not math.isfinite(value):
@@ -136,33 +156,61 @@ class BestCheckpoint:
         else:
             self.undefined = 0
             if self._is_better(value):
-                self.best, self.best_epoch = value, row["epoch"]
-                self.state = {
-                    name: tensor.detach().cpu().clone() for name, tensor in trainer.model.state_dict().items()
-                }
-                checkpoint.save(self.run / "best.pt", self.state)
-        self._save_last(trainer)
+                self._keep(trainer, value, row["epoch"])
         if row["epoch"] - self.best_epoch < self.patience:
             return False
         logger.info("No better %s for %d epochs: stopping.", self.score, self.patience)
         return True
 
-    def _save_last(self, trainer: Trainer) -> None:
-        """Write last.pt, unless something in it is not finite: then the last good file stays."""
-        state = _training_state(trainer, self)
-        bad = next((name for name, value in leaves(state) if not _is_finite(value)), None)
-        if bad is None:
-            checkpoint.save(self.run / "last.pt", state)
+    def state(self) -> dict[str, Any]:
+        """Return the best score, its epoch and how many undefined ones there were."""
+        return {"best_score": self.best, "best_epoch": self.best_epoch, "undefined": self.undefined}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned; the weights come with the state of the training."""
+        self.best, self.best_epoch, self.undefined = state["best_score"], state["best_epoch"], state["undefined"]
+
+    def is_of_now(self, trainer: Trainer) -> bool:
+        """True where the present weights are the best ones: no step was taken since."""
+        return bool(self.weights) and self.best_epoch == trainer.epoch == len(trainer.history)
+
+    def write_unless_there(self) -> None:
+        """Write best.pt where it is missing, damaged, or of another epoch than the best one.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        path = self.run / BEST
+        if not self.weights:
             return
-        logger.warning(
-            "CKPT_NOT_SAVED: Not saving checkpoint: %s is not finite after epoch %d; last.pt stays as it was.",
-            bad,
-            trainer.epoch,
-        )
+        try:
+            checkpoint.load(path)
+            is_there = (checkpoint.metadata(path) or {}).get("epoch") == self.best_epoch
+        except CheckpointError:
+            is_there = False
+        if not is_there:
+            self._write()
+
+    def _keep(self, trainer: Trainer, value: float, epoch: int) -> None:
+        weights = {name: tensor.detach().cpu().clone() for name, tensor in trainer.plain_model.state_dict().items()}
+        bad = first_not_finite(weights)
+        if bad is not None:
+            logger.warning(
+                "CKPT_NOT_SAVED: Not saving checkpoint: %s is not finite in epoch %d; best.pt stays as it was.",
+                bad,
+                epoch,
+            )
+            return
+        self.best, self.best_epoch, self.weights = value, epoch, weights
+        self._write()
+
+    def _write(self) -> None:
+        metadata = {"holds": "best weights", "epoch": self.best_epoch, self.score: self.best, **self.description}
+        checkpoint.save(self.run / BEST, self.weights, metadata=metadata)
 
     def require_an_epoch(self, trainer: Trainer) -> None:
         """Raise NumericalError where no epoch had a finite score."""
-        if not self.state:
+        if not self.weights:
             raise self._never_finite("no epoch", trainer.watch.first_verdict)
 
     def _is_better(self, value: float) -> bool:
@@ -177,7 +225,9 @@ class BestCheckpoint:
             raise self._never_finite(f"epoch {epoch} and the one before", trainer.watch.first_verdict)
 
     def _never_finite(self, where: str, cause: Verdict | None = None) -> NumericalError:
-        kept = f"best so far: {self.best} in epoch {self.best_epoch}, kept in best.pt" if self.state else "nothing kept"
+        kept = (
+            f"best so far: {self.best} in epoch {self.best_epoch}, kept in best.pt" if self.weights else "nothing kept"
+        )
         return NumericalError(
             "METRIC_UNDEFINED",
             f"The validation {self.score} was not finite.",
@@ -185,23 +235,6 @@ class BestCheckpoint:
             evidence=kept + (f"; in training: {cause.code}: {cause.what}" if cause else ""),
             next_command=cause.next_command if cause else "python run.py --task_name diagnose with the same flags",
         )
-
-
-def _training_state(trainer: Trainer, best: BestCheckpoint) -> dict[str, Any]:
-    return {
-        "epoch": trainer.epoch,
-        "step": trainer.step_number,
-        "best_score": best.best,
-        "best_epoch": best.best_epoch,
-        "model_state_dict": trainer.model.state_dict(),
-        "optimizer_state_dict": trainer.optimizer.state_dict(),
-        "scheduler_state_dict": {"last_epoch": trainer.schedule.last_epoch},
-        "torch_rng_state": torch.get_rng_state(),
-    }
-
-
-def _is_finite(value: torch.Tensor | float) -> bool:
-    return bool(torch.isfinite(value).all()) if isinstance(value, torch.Tensor) else math.isfinite(value)
 
 
 def _short(value: float | None) -> str:

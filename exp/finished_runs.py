@@ -39,7 +39,7 @@ def find_run(settings: Settings) -> Path:
         different = [
             f"--{name} is {stored.get(name)}, not {value}"
             for name, value in wanted.items()
-            if name in stored and _comparable(name, stored.get(name)) != _comparable(name, value)
+            if name in stored and comparable(name, stored.get(name)) != comparable(name, value)
         ]
         if not different:
             return run
@@ -54,8 +54,8 @@ def find_run(settings: Settings) -> Path:
     )
 
 
-def _comparable(name: str, value: Any) -> Any:
-    """Return a value for comparison; a folder is the same with and without a slash at its end."""
+def comparable(name: str, value: Any) -> Any:
+    """Return a flag's value for comparison; a folder is the same with and without a slash at its end."""
     if name in ("root_path", "data_path", "pretrain_model_path") and value:
         return str(Path(value))
     return list(value) if isinstance(value, tuple) else value

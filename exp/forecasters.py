@@ -21,7 +21,9 @@ from exp.micro_batches import fitting_batch_size
 from exp.objective import Objective
 from exp.precision import amp_dtype
 from exp.settings import Dimensions, Settings
+from exp.state_keeper import Keeping, StateKeeper
 from exp.trainer import Explain, Trainer, predict_logits
+from exp.training_state import device_name
 from layers import losses
 from layers.window_features import WindowFeatures
 from utils import checkpoint
@@ -30,12 +32,15 @@ from utils.run_directory import append_json_line
 logger = logging.getLogger(__name__)
 EVALUATION_BATCH = 4
 FEATURE_BATCH = 512
+NOTHING_KEPT = Keeping()
 
 
 class Forecaster(Protocol):
     """A model as the experiment sees it."""
 
-    def fit(self, splits: Splits, run: Path, explain: Explain | None = None) -> list[dict[str, Any]]:
+    def fit(
+        self, splits: Splits, run: Path, explain: Explain | None = None, keeping: Keeping = NOTHING_KEPT
+    ) -> list[dict[str, Any]]:
         """Fit on the training windows, choose on validation, write best.pt; return the history."""
         ...
 
@@ -75,13 +80,16 @@ class NetworkForecaster:
         self.best_epoch: int | None = None
         self.history: list[dict[str, Any]] = []
 
-    def fit(self, splits: Splits, run: Path, explain: Explain | None = None) -> list[dict[str, Any]]:
+    def fit(
+        self, splits: Splits, run: Path, explain: Explain | None = None, keeping: Keeping = NOTHING_KEPT
+    ) -> list[dict[str, Any]]:
         """Train; the model ends with the weights of the best epoch.
 
         Args:
             splits: windows of the three splits.
             run: directory of the run.
             explain: finds the cause of a step that was not finite.
+            keeping: what the state of the run belongs to, and where it goes on.
         """
         config = self.settings.trainer
         logger.info(
@@ -91,8 +99,15 @@ class NetworkForecaster:
             self.cost()["parameters"],
         )
         if config.micro_batch_size is None:
-            self.micro_batch_size = fitting_batch_size(self.model, self.loss, splits.train, config.batch_size)
-        best = BestCheckpoint(run, config.validation_score, config.patience)
+            self.micro_batch_size = self._micro_batch_size(splits.train, keeping)
+        best = BestCheckpoint(
+            run,
+            config.validation_score,
+            config.patience,
+            description=keeping.description,
+        )
+        can_roll_back = self.settings.guard.nan_policy == "rollback"
+        keeper = StateKeeper(run, self.settings.checkpoint, best, keeping, can_roll_back=can_roll_back)
         entropy = base_rate_entropy(splits.train.index.label)
         trainer = Trainer(
             self.model,
@@ -108,8 +123,10 @@ class NetworkForecaster:
                 best,
             ),
             explain=explain,
+            keeper=keeper,
         )
         try:
+            keeper.begin(trainer)
             trainer.fit()
         finally:
             # Also when the run is cut short: what was best so far can still be scored.
@@ -117,10 +134,17 @@ class NetworkForecaster:
             if trainer.cut_short is not None:
                 append_json_line(run / "metrics.jsonl", trainer.cut_short)
             self.best_epoch = best.best_epoch or None
-            if best.state:
-                self.model.load_state_dict(best.state)
+            if best.weights:
+                trainer.plain_model.load_state_dict(best.weights)
         best.require_an_epoch(trainer)
         return self.history
+
+    def _micro_batch_size(self, windows: WindowSet, keeping: Keeping) -> int:
+        """Return how many windows fit, or on the same device what the run began with: sums in other pieces differ."""
+        point = keeping.point
+        if point is not None and point.state["device"] == device_name(windows.device):
+            return int(point.state["micro_batch_size"])
+        return fitting_batch_size(self.model, self.loss, windows, self.settings.trainer.batch_size)
 
     def objective(self, device: torch.device) -> Objective:
         """Return what a step of this training minimises."""
@@ -167,13 +191,20 @@ class ReferenceForecaster:
         self.model, self.dimensions = model, dimensions
         self.seconds = 0.0
 
-    def fit(self, splits: Splits, run: Path, explain: Explain | None = None) -> list[dict[str, Any]]:  # noqa: ARG002
+    def fit(
+        self,
+        splits: Splits,
+        run: Path,
+        explain: Explain | None = None,  # noqa: ARG002
+        keeping: Keeping = NOTHING_KEPT,
+    ) -> list[dict[str, Any]]:
         """Fit on the training windows and write best.pt."""
         inputs = reference_inputs(self.model.needs, splits.train, self.dimensions)
         started = time.monotonic()
         self.model.fit(inputs, splits.train.index.label)
         self.seconds = time.monotonic() - started
-        checkpoint.save(run / "best.pt", self.model.state())
+        metadata = {"holds": "fitted reference", **keeping.description}
+        checkpoint.save(run / "best.pt", self.model.state(), metadata=metadata)
         return []
 
     def probabilities(self, windows: WindowSet) -> np.ndarray:

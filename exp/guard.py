@@ -8,7 +8,7 @@ waits for the device. Multiplying by zero would not do: 0 x NaN is NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -30,11 +30,12 @@ class GuardConfig:
     clip_grad_norm: float = field(
         default=1.0, metadata={"help": "scale gradients down to this total norm; 0 never clips"}
     )
-    nan_policy: Literal["skip", "stop"] = field(
+    nan_policy: Literal["skip", "stop", "rollback"] = field(
         default="skip",
         metadata={
             "help": "a step that is not finite changes nothing; skip goes on within --max_skipped_steps, stop ends "
-            "the run at the first one and scores the best weights so far (both end with 5 when a run is cut short)"
+            "the run at the first one and scores the best weights so far, rollback goes back to the last verified "
+            "state at half the rates, twice at most, where skip would end (all end with 5 when a run is cut short)"
         },
     )
     max_skipped_steps: float = field(
@@ -216,6 +217,37 @@ class Guard:
         if not outcome.is_bad:
             self.last_applied = step
         self.on_outcome(outcome)
+
+    def state(self) -> dict[str, Any]:
+        """Return what the guard remembers between two steps, as plain values."""
+        last = self.last_applied
+        return {
+            "is_scale_too_low": self._is_scale_too_low,
+            "last_applied": last
+            and {
+                "number": last.number,
+                "epoch": last.epoch,
+                "batch": last.batch,
+                "ids": last.ids,
+                "rng_cpu": last.random_state.cpu,
+                "rng_cuda": last.random_state.cuda,
+                "learning_rates": list(last.learning_rates),
+            },
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned; a step whose outcome was not read yet is forgotten."""
+        self._pending = None
+        self._is_scale_too_low = state["is_scale_too_low"]
+        last = state["last_applied"]
+        self.last_applied = last and StepRecord(
+            number=last["number"],
+            epoch=last["epoch"],
+            batch=last["batch"],
+            ids=last["ids"],
+            random_state=RandomState(last["rng_cpu"], last["rng_cuda"]),
+            learning_rates=tuple(last["learning_rates"]),
+        )
 
     def statistics_before(self) -> dict[str, torch.Tensor]:
         """Return the running statistics by name as they were before the step that `on_outcome` is told of."""

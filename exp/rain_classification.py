@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import copy
 import logging
-import shlex
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
@@ -24,19 +21,21 @@ from data_provider.factory import SPLIT_NAMES, Splits, load_splits
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import require_table
 from data_provider.splits import Boundaries
-from exp import figures, forecasters, pretrained, scoring
+from exp import figures, forecasters, pretrained, resume, run_description, scoring, verified_states
 from exp.diagnosis import command, preflight
 from exp.diagnosis.explain import Explainer
 from exp.diagnosis.report import Diagnosis
 from exp.finished_runs import find_run, load_forecaster, stored_settings
 from exp.forecasters import Forecaster, NetworkForecaster
 from exp.scoring import ERA5_ATTRIBUTION
-from exp.settings import Dimensions, Settings, context_length
-from utils import checkpoint, run_directory
+from exp.settings import Settings, context_length
+from exp.state_keeper import Keeping
+from exp.verified_states import Point
+from utils import checkpoint, run_directory, run_lock, signals
 from utils.errors import DataError, ForeseenError, NumericalError, join
 from utils.files import sha256
 from utils.findings import Finding, require_no_error
-from utils.reproducibility import choose_device, environment, seed_everything
+from utils.reproducibility import choose_device, seed_everything
 from utils.verification import format_table
 
 logger = logging.getLogger(__name__)
@@ -53,13 +52,20 @@ def train(settings: Settings) -> list[Path]:
     Raises:
         ForeseenError: flags, data, checkpoint or numbers are at fault; the message says which.
     """
+    plan = resume.plan(settings)
+    settings = plan.settings
     _require_inputs(settings)
     device = choose_device(settings.run.device, settings.run.gpu)
     splits, diagnosis = _examine(settings, device)
     first = settings.run.seed
     runs, results = [], []
     for seed in range(first, first + settings.run.itr):
-        run, result = _train_one(settings.with_seed(seed), splits, device, diagnosis)
+        if seed in plan.finished:
+            run = plan.finished[seed]
+            result = run_directory.read_json(run / run_directory.FINISHED_FILE)
+            logger.info("seed %d is finished: %s", seed, run)
+        else:
+            run, result = _train_one(settings.with_seed(seed), splits, device, diagnosis, plan.points.get(seed))
         runs.append(run)
         results.append(result)
     if len(runs) > 1:
@@ -206,27 +212,44 @@ def _describe(splits: Splits) -> None:
 
 
 def _train_one(
-    settings: Settings, splits: Splits, device: torch.device, diagnosis: Diagnosis
+    settings: Settings, splits: Splits, device: torch.device, diagnosis: Diagnosis, point: Point | None
 ) -> tuple[Path, dict[str, Any]]:
+    if point is not None:
+        resume.require_same_data(splits, point, allowed=settings.checkpoint.allow_resume_changes)
     seed_everything(settings.run.seed)
     dimensions = preflight.dimensions_of(splits)
     forecaster = forecasters.build(settings, dimensions, device)
-    loaded = pretrained.load(forecaster, settings)
-    run = run_directory.create(settings.run.checkpoints, settings.run.model_id, settings.run.model, settings.run.seed)
-    with log_to(run / "train.log"):
+    loaded = pretrained.load(forecaster, settings) if point is None else ""
+    run = point.run if point is not None else _new_run(settings)
+    with run_lock.hold(run) as lock, log_to(run / "train.log"):
         logger.info("%s, seed %d, on %s -> %s", settings.run.model, settings.run.seed, device, run)
         if loaded:
             logger.info("%s", loaded)
-        _write_description(run, settings, splits, dimensions, device)
         own = copy.deepcopy(diagnosis)
-        own.write(run)
+        if point is None:
+            run_description.write(run, settings, splits, dimensions, device)
+            own.write(run)
+        else:
+            resume.prepare(point, device)
         explain = Explainer(run, settings, dimensions, splits.preprocessing.variables, own)
+        keeping = Keeping(
+            description=run_description.of_state(settings, splits, dimensions), point=point, touch=lock.touch
+        )
         try:
-            history = forecaster.fit(splits, run, explain)
+            history = forecaster.fit(splits, run, explain, keeping)
+            result = _score_and_write(forecaster, splits, settings, run, history)
         except NumericalError as error:
             _score_what_there_is(forecaster, splits, settings, run, error)
             raise
-        return run, _score_and_write(forecaster, splits, settings, run, history)
+        except signals.Interrupted as stop:
+            raise resume.told_where(stop, run) from None
+        verified_states.forget_last_good(run)
+        return run, result
+
+
+def _new_run(settings: Settings) -> Path:
+    run = settings.run
+    return run_directory.create(run.checkpoints, run.model_id, run.model, run.seed)
 
 
 def _score_what_there_is(
@@ -240,33 +263,6 @@ def _score_what_there_is(
         return
     logger.warning("Stopped by %s: scoring the weights of epoch %d.", error.code, forecaster.best_epoch)
     _score_and_write(forecaster, splits, settings, run, forecaster.history, stopped_by=error.code)
-
-
-def _write_description(
-    run: Path, settings: Settings, splits: Splits, dimensions: Dimensions, device: torch.device
-) -> None:
-    run_directory.write_json(
-        run / "config.json",
-        {
-            "command": shlex.join(["python", *sys.argv]),
-            "given": dict(settings.given),
-            "flags": settings.as_flags(),
-            "dimensions": asdict(dimensions),
-            "variables": splits.preprocessing.variables,
-            "regions": splits.table.regions,
-            "splits": {
-                "train_end": str(splits.ends.train_end),
-                "validation_end": str(splits.ends.validation_end),
-                "windows": {name: len(part) for name, part in zip(SPLIT_NAMES, splits.sets, strict=True)},
-                "left_out": splits.left_out,
-            },
-            "table": splits.table.attributes,
-            "description": settings.openltm.des,
-        },
-    )
-    weights = Path(settings.run.pretrain_model_path) if settings.run.adaptation else None
-    run_directory.write_json(run / "environment.json", environment(device, splits.table.source, weights))
-    run_directory.write_json(run / "preprocessing.json", splits.preprocessing.to_json())
 
 
 def _score_and_write(

@@ -16,6 +16,7 @@ from data_provider.splits import SplitConfig
 from exp import presets
 from exp.guard import GuardConfig
 from exp.openltm_flags import OpenLTMFlags
+from exp.state_keeper import CheckpointConfig
 from exp.trainer import TrainerConfig
 from layers.losses import LossConfig
 from utils import flags
@@ -144,6 +145,7 @@ class Settings:
     scaling: ScalingConfig
     trainer: TrainerConfig
     guard: GuardConfig
+    checkpoint: CheckpointConfig
     loss: LossConfig
     predict: PredictConfig
     diagnose: DiagnoseConfig
@@ -169,6 +171,7 @@ class Settings:
             scaling=flags.build(ScalingConfig, values),
             trainer=flags.build(TrainerConfig, values),
             guard=flags.build(GuardConfig, values),
+            checkpoint=flags.build(CheckpointConfig, values),
             loss=flags.build(LossConfig, values),
             predict=flags.build(PredictConfig, values),
             diagnose=flags.build(DiagnoseConfig, values),
@@ -216,7 +219,7 @@ def shown_groups(task_name: str, model: str) -> list[type]:
     """Return the groups of flags that a task and a model use."""
     if task_name == "predict":
         return [RunConfig, PredictConfig]
-    training = [TrainerConfig, GuardConfig, LossConfig] if models.kind(model) == "network" else []
+    training = [TrainerConfig, GuardConfig, CheckpointConfig, LossConfig] if models.kind(model) == "network" else []
     alone = [DiagnoseConfig] if task_name == "diagnose" else []
     data = [DataConfig, SplitConfig, CleaningConfig, ScalingConfig]
     return [RunConfig, *alone, *data, models.config_class(model), *training]
@@ -234,6 +237,7 @@ def all_groups() -> list[type]:
         ScalingConfig,
         TrainerConfig,
         GuardConfig,
+        CheckpointConfig,
         LossConfig,
     ]
     return [*common, OpenLTMFlags, *(models.config_class(name) for name in models.names())]

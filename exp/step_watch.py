@@ -6,7 +6,7 @@ import logging
 import math
 import statistics
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from exp.diagnosis.verdict import Verdict
@@ -125,6 +125,33 @@ class StepWatch:
         if self.spikes > LINES_PER_EPOCH:
             logger.warning("SPIKE: %d in epoch %d, the first %d named above.", self.spikes, epoch, LINES_PER_EPOCH)
 
+    def state(self) -> dict[str, Any]:
+        """Return what has been seen, as plain values; figures that are not finite become None."""
+        verdicts = (self.verdict, self.first_verdict, self._verdict_before)
+        return {
+            "skipped": self.skipped,
+            "scaler_overflows": self.scaler_overflows,
+            "spikes": self.spikes,
+            "in_a_row": self._in_a_row,
+            "norms": list(self.norms),
+            "losses": list(self._losses),
+            "recent": [[number, _plain(loss), _plain(norm)] for number, loss, norm in self.recent],
+            "verdicts": [verdict and verdict.parts() for verdict in verdicts],
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.start_epoch()
+        self.skipped, self.scaler_overflows = state["skipped"], state["scaler_overflows"]
+        self.spikes, self._in_a_row = state["spikes"], state["in_a_row"]
+        self.norms = list(state["norms"])
+        self._losses.clear()
+        self._losses.extend(state["losses"])
+        self.recent.clear()
+        self.recent.extend((number, _number(loss), _number(norm)) for number, loss, norm in state["recent"])
+        verdicts = (parts and Verdict.from_parts(parts) for parts in state["verdicts"])
+        self.verdict, self.first_verdict, self._verdict_before = verdicts
+
     def _see_bad(self, outcome: Outcome) -> None:
         self.skipped += 1
         self._in_a_row += 1
@@ -179,6 +206,14 @@ class StepWatch:
         if self.spikes <= LINES_PER_EPOCH:
             step = outcome.step
             logger.warning("SPIKE: %s (epoch %d, batch %d).", evidence, step.epoch, step.batch)
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _budget(max_skipped_steps: float, steps_per_epoch: int) -> int:

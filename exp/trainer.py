@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, Protocol
@@ -17,12 +17,14 @@ from tqdm import tqdm
 from data_provider.windows import WindowSet
 from exp import memory
 from exp.diagnosis.verdict import Verdict
+from exp.epoch_sums import EpochSums
 from exp.full_checks import FullChecks
 from exp.guard import Guard, GuardConfig, Outcome, StepRecord
 from exp.objective import Objective
 from exp.precision import AmpName, autocast
 from exp.schedule import learning_rate_factor
 from exp.step_watch import StepWatch
+from utils import signals
 from utils.errors import NumericalError, UsageError
 from utils.reproducibility import RandomState
 
@@ -82,11 +84,38 @@ class TrainerConfig:
             )
 
 
-class Callback(Protocol):
-    """What happens at the end of an epoch; returns True to stop the training."""
+class Callback:
+    """What happens at the end of an epoch; keeps what it remembers in the state of the training."""
 
     def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
-        """See one row of the history, already complete."""
+        """See one row of the history, already complete; return True to stop the training."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """Return what it remembers, as plain values."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Remember what `state` returned."""
+
+
+class Keeper(Protocol):
+    """Keeps the state of a training, so that it can go on after an interruption."""
+
+    def step_taken(self, trainer: Trainer) -> None:
+        """See a step that is complete."""
+        ...
+
+    def epoch_ended(self, trainer: Trainer) -> None:
+        """See an epoch that is complete, with its row in the history."""
+        ...
+
+    def interrupted(self, trainer: Trainer, stop: signals.Interrupted) -> signals.Interrupted:
+        """Save what there is and return what is to be said about it."""
+        ...
+
+    def rolled_back(self, trainer: Trainer, error: NumericalError) -> bool:
+        """Put the training back to a good state, or return False where the error has to end it."""
         ...
 
 
@@ -103,6 +132,7 @@ class Trainer:
         seed: order of the windows.
         callbacks: seen at the end of each epoch, in order.
         explain: finds the cause of a step that was not finite.
+        keeper: keeps the state; None: nothing is kept.
     """
 
     def __init__(
@@ -117,16 +147,20 @@ class Trainer:
         seed: int,
         callbacks: tuple[Callback, ...] = (),
         explain: Explain | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.model, self.objective, self.config, self.train = model, objective, config, train
-        self.evaluate, self.callbacks, self.seed = evaluate, callbacks, seed
+        self.evaluate, self.callbacks, self.seed, self.keeper = evaluate, callbacks, seed, keeper
         self.device = train.device
         self.steps_per_epoch = -(-len(train) // config.batch_size)
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
             parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._factor())
+        self.rate_scale = 1.0
+        self.rollbacks = 0
+        self._factor = self._rate_factor()
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._factor)
         self.scaler = torch.amp.GradScaler(self.device.type) if objective.precision is torch.float16 else None
         self.watch = StepWatch(guard, self.steps_per_epoch, explain and partial(explain, self))
         self.guard = Guard(
@@ -140,72 +174,105 @@ class Trainer:
         self.detect_anomaly = guard.detect_anomaly
         self.epoch = self.step_number = self.batch = 0
         self.learning_rate = config.learning_rate
+        self.sums = EpochSums(self.device)
+        self.seconds = 0.0
         self.history: list[Row] = []
+        self.is_stopped = False
         self.epoch_start: dict[str, torch.Tensor] = {}
         self.anomaly: tuple[int, str] = (0, "")
         self.cut_short: Row | None = None
 
+    @property
+    def plain_model(self) -> nn.Module:
+        """The model itself: a compiled one calls its tensors by other names."""
+        return getattr(self.model, "_orig_mod", self.model)
+
+    @property
+    def is_finished(self) -> bool:
+        """True after the last epoch, or once a callback has said stop."""
+        return self.is_stopped or len(self.history) >= self.config.train_epochs
+
     def fit(self) -> list[Row]:
-        """Train until the last epoch or until a callback says stop; return the history, a row an epoch.
+        """Train, from where the state is, until the last epoch or until a callback says stop.
+
+        Returns:
+            The history, a row an epoch.
 
         Raises:
             NumericalError: too many steps were not finite.
+            Interrupted: a signal came; the step in progress was finished and the state kept.
         """
-        for epoch in range(1, self.config.train_epochs + 1):
-            self.epoch = epoch
-            started = time.monotonic()
-            row = self._train_epoch()
-            trained = time.monotonic()
-            row |= self.evaluate(self.model)
-            row |= {
-                "train_seconds": trained - started,
-                "evaluation_seconds": time.monotonic() - trained,
-                "windows_per_second": len(self.train) / (trained - started),
-            }
-            self.history.append(row)
-            stops = [callback.on_epoch_end(self, row) for callback in self.callbacks]
-            if any(stops):
-                break
+        with signals.deferred():
+            while not self.is_finished:
+                try:
+                    self._finish_epoch()
+                except NumericalError as error:
+                    if self.keeper is None or not self.keeper.rolled_back(self, error):
+                        # What the steps of this epoch came to, unless it is the row of a whole epoch that was refused.
+                        self.cut_short = self._row() | {"cut_short": True} if len(self.history) < self.epoch else None
+                        raise
+                except signals.Interrupted as stop:
+                    raise stop if self.keeper is None else self.keeper.interrupted(self, stop) from None
         return self.history
+
+    def _finish_epoch(self) -> None:
+        """Take the steps that are left of the epoch in progress, or all of the next one, and end it."""
+        if len(self.history) == self.epoch:
+            self._begin_epoch()
+        row = self._train_epoch()
+        trained = time.monotonic()
+        row |= self.evaluate(self.model)
+        row |= {
+            "train_seconds": self.seconds,
+            "evaluation_seconds": time.monotonic() - trained,
+            "windows_per_second": len(self.train) / self.seconds,
+        }
+        self.history.append(row)
+        answers = [callback.on_epoch_end(self, row) for callback in self.callbacks]
+        self.is_stopped = any(answers)
+        if self.keeper is not None:
+            self.keeper.epoch_ended(self)
+
+    def _begin_epoch(self) -> None:
+        self.epoch += 1
+        self.batch, self.seconds, self.sums = 0, 0.0, EpochSums(self.device)
+        self.watch.start_epoch()
+        self.epoch_start = {name: tensor.detach().cpu().clone() for name, tensor in self.plain_model.named_parameters()}
 
     def _train_epoch(self) -> Row:
         self.model.train()
-        self.watch.start_epoch()
-        started = time.monotonic()
-        plain = getattr(self.model, "_orig_mod", self.model)  # of a compiled model, whose names differ
-        self.epoch_start = {name: tensor.detach().cpu().clone() for name, tensor in plain.named_parameters()}
-        sums = _Sums(self.device)
-        try:
-            self._take_steps(sums, started)
-        except NumericalError:
-            self.cut_short = self._row(sums) | {"cut_short": True}
-            raise
+        self._take_steps()
         self.watch.end_epoch(self.epoch)
         if self.checks is not None:
-            self.checks.report(time.monotonic() - started)
-        return self._row(sums)
+            self.checks.report(self.seconds)
+        return self._row()
 
-    def _take_steps(self, sums: _Sums, started: float) -> None:
-        """Take all steps of an epoch, with a bar or lines of progress."""
-        said = started
-        with tqdm(total=self.steps_per_epoch, disable=None, leave=False, unit="batch") as bar:
+    def _take_steps(self) -> None:
+        """Take the steps that are left of an epoch, with a bar or lines of progress."""
+        said = started = time.monotonic() - self.seconds
+        with tqdm(total=self.steps_per_epoch, initial=self.batch, disable=None, leave=False, unit="batch") as bar:
             bar.set_description(f"epoch {self.epoch}/{self.config.train_epochs}")
-            for done, ids in enumerate(self._batches(), start=1):
-                self.batch = done
-                sums.add(*self._step(ids), len(ids))
-                said = self._say_progress(bar, done, started, said)
+            for number, ids in enumerate(self._batches()[self.batch :], start=self.batch + 1):
+                self.batch = number
+                self.sums.add(*self._step(ids), len(ids))
+                self.seconds = time.monotonic() - started
+                said = self._say_progress(bar, said)
                 if bar.update():  # True only when the bar is redrawn, so the host rarely waits for the device
-                    bar.set_postfix(self._progress(sums), refresh=False)
+                    bar.set_postfix(self._progress(), refresh=False)
+                if self.keeper is not None:
+                    self.keeper.step_taken(self)
+                signals.check()
             self.guard.read_pending()
 
-    def _row(self, sums: _Sums) -> Row:
+    def _row(self) -> Row:
         """Return what the steps of this epoch came to so far."""
         return {
             "epoch": self.epoch,
             "step": self.step_number,
-            **sums.means(),
+            **self.sums.means(),
             "learning_rate": self.learning_rate,
             **self.watch.row(),
+            **({"rollbacks": self.rollbacks} if self.rollbacks else {}),
         }
 
     def _step(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -246,23 +313,31 @@ class Trainer:
             logger.warning("ANOMALY: %s (step %d).", self.anomaly[1], self.anomaly[0])
             return torch.full((), math.nan, device=self.device), torch.zeros((), device=self.device)
 
-    def _batches(self) -> Iterator[torch.Tensor]:
-        """Yield window ids in an order that depends on seed and epoch alone."""
+    def scale_rates(self, scale: float) -> None:
+        """Multiply every learning rate, of the next step on, by `scale` times what the schedule says."""
+        self.rate_scale = scale
+        rates = [base * self._factor(self.schedule.last_epoch) for base in self.schedule.base_lrs]
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        self.schedule._last_lr = rates
+
+    def _batches(self) -> tuple[torch.Tensor, ...]:
+        """Return the window ids of each step, in an order that depends on seed and epoch alone."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(len(self.train), generator=generator).to(self.device)
-        yield from order.split(self.config.batch_size)
+        return order.split(self.config.batch_size)
 
-    def _say_progress(self, bar: tqdm, done: int, started: float, said: float) -> float:
+    def _say_progress(self, bar: tqdm, said: float) -> float:
         """Log a line now and then where no bar is shown; return when that was last done."""
         now = time.monotonic()
         if not bar.disable or now - said < SECONDS_BETWEEN_LINES:
             return said
-        left = (now - started) / done * (self.steps_per_epoch - done)
-        logger.info("epoch %d: step %d of %d, %.0f s left", self.epoch, done, self.steps_per_epoch, left)
+        left = self.seconds / self.batch * (self.steps_per_epoch - self.batch)
+        logger.info("epoch %d: step %d of %d, %.0f s left", self.epoch, self.batch, self.steps_per_epoch, left)
         return now
 
-    def _progress(self, sums: _Sums) -> dict[str, str]:
-        latest, means = self.watch.latest, sums.means()
+    def _progress(self) -> dict[str, str]:
+        latest, means = self.watch.latest, self.sums.means()
         return {
             "loss": _short(means["train_loss"], 4),
             "acc": _short(means["train_accuracy"], 3),
@@ -271,9 +346,9 @@ class Trainer:
             "skipped": str(self.watch.skipped),
         }
 
-    def _factor(self) -> Callable[[int], float]:
+    def _rate_factor(self) -> Callable[[int], float]:
         config = self.config
-        return learning_rate_factor(
+        factor = learning_rate_factor(
             learning_rate=config.learning_rate,
             steps_per_epoch=self.steps_per_epoch,
             warmup_epochs=config.warmup_epochs,
@@ -281,26 +356,8 @@ class Trainer:
             cosine_epochs=(config.tmax or config.train_epochs) if config.cosine else None,
             min_learning_rate=config.min_learning_rate,
         )
-
-
-class _Sums:
-    """Loss and right answers of the steps that were finite, summed on the device."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._sums = torch.zeros(3, device=device, dtype=torch.float64)
-
-    def add(self, loss: torch.Tensor, correct: torch.Tensor, count: int) -> None:
-        """Add a step of `count` windows, unless its loss is not finite."""
-        step = torch.stack((loss * count, correct.to(loss.dtype), torch.full_like(loss, count))).double()
-        self._sums += torch.where(torch.isfinite(loss), step, torch.zeros_like(step))
-
-    def means(self) -> Row:
-        """Return mean loss and accuracy, None where no step was finite."""
-        loss, correct, count = self._sums.tolist()
-        return {
-            "train_loss": loss / count if count else None,
-            "train_accuracy": correct / count if count else None,
-        }
+        # Multiplying by 1.0 changes no bit, so a run without a rollback is as it would be without this.
+        return lambda step: factor(step) * self.rate_scale
 
 
 def _short(value: float | None, digits: int) -> str:
@@ -316,6 +373,7 @@ def predict_logits(
     parts = []
     ids = torch.arange(len(windows), device=windows.device)
     for part in tqdm(ids.split(batch_size), disable=None if title else True, leave=False, desc=title, unit="batch"):
+        signals.check()
         with autocast(windows.device, precision):
             parts.append(model(windows.inputs(part), windows.marks[part]).float())
     return torch.cat(parts)

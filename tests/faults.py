@@ -119,7 +119,7 @@ class Bench:
         trainer.watch.config = replace(trainer.watch.config, nan_policy="stop")
         try:
             for _ in range(8 if self.precision is torch.float16 else 1):
-                trainer.epoch += 1
+                trainer._begin_epoch()
                 trainer._train_epoch()
         except NumericalError:
             pass

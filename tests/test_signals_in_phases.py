@@ -14,6 +14,7 @@ import pytest
 
 from tests import make_table
 from tests.processes import children, runs
+from utils import checkpoint
 from utils.files import TEMPORARY_SUFFIX
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -147,3 +148,56 @@ def test_a_burst_of_signals_is_one(start: Callable[..., Program]) -> None:
     program = start("--model", "gradient_boosting", "--boosting_trees", "100000")
     program.wait_for_line("gradient_boosting, seed")
     program.is_interrupted_by(*[signal.SIGTERM] * 10)
+
+
+LONG = ["--train_epochs", "5000", "--patience", "5000", "--batch_size", "8"]
+
+
+@pytest.mark.parametrize("numbers", [["SIGTERM"], ["SIGINT"], ["SIGTERM"] * 5], ids=" ".join)
+def test_a_signal_in_training_saves_the_step_in_progress_and_says_how_to_go_on(
+    start: Callable[..., Program], numbers: list[str]
+) -> None:
+    """Schedulers send SIGTERM and wait half a minute; what was learned until then is not lost."""
+    program = start(*LONG)
+    program.wait_for_line("epoch 2/")
+    said = program.is_interrupted_by(*(signal.Signals[name] for name in numbers))
+    (run,) = program.folder.glob("runs/*/*")
+    state = checkpoint.load(run / "last.pt")
+    assert state["step"] >= 20 and f"step {state['step']} (epoch" in said and "is saved in last.pt" in said
+    assert f"python run.py --resume {run}" in said and not (run / "run.lock").exists()
+    again = start(*LONG, "--resume", str(run))
+    again.wait_for_line(f"RESUMED at step {state['step']}")
+    assert "is saved in last.pt" in again.is_interrupted_by(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("second", ["SIGTERM", "SIGINT"])
+def test_p3_a_second_signal_during_the_save_does_no_harm(start: Callable[..., Program], second: str) -> None:
+    """Ctrl-C twice is what people do; the first one began to save."""
+    program = start(*LONG, "--d_model", "512", "--d_ff", "1024", "--e_layers", "4")
+    program.wait_for_line("epoch 1/")
+    program.process.send_signal(signal.SIGTERM)
+    program.wait_until(lambda: list(program.folder.rglob(f"last.pt{TEMPORARY_SUFFIX}")))
+    program.process.send_signal(signal.Signals[second])
+    _, said = program.process.communicate(timeout=PATIENCE_SECONDS)
+    assert program.process.returncode == 75 and said.count("INTERRUPTED") == 1 and "Traceback" not in said
+    (run,) = program.folder.glob("runs/*/*")
+    checkpoint.load(run / "last.pt")
+    assert not list(run.glob(f"*{TEMPORARY_SUFFIX}"))
+
+
+def test_p7_a_second_process_in_a_run_directory_is_refused_and_a_dead_one_gives_it_free(
+    start: Callable[..., Program],
+) -> None:
+    """Two processes in one directory would overwrite each other's states; a killed one must not keep the third out."""
+    first = start(*LONG)
+    first.wait_for_line("epoch 2/")
+    (run,) = first.folder.glob("runs/*/*")
+    second = start("--resume", str(run))
+    _, said = second.process.communicate(timeout=PATIENCE_SECONDS)
+    assert second.process.returncode == 7 and said.startswith("RUN_LOCKED") and str(first.process.pid) in said
+    assert first.process.poll() is None
+    first.process.kill()
+    first.process.communicate()
+    third = start("--resume", "auto", *LONG)
+    third.wait_for_line("RESUMED at step")
+    third.is_interrupted_by(signal.SIGTERM)

@@ -90,6 +90,11 @@ def leaves(content: Any, name: str = "") -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
+def first_not_finite(content: Any) -> str | None:
+    """Return the dotted name of the first tensor or number that is not finite, None for a sound content."""
+    return next((name for name, value in leaves(content) if not _is_finite(value)), None)
+
+
 def judge(content: Mapping[str, Any], source: Path) -> list[Finding]:
     """Look at every tensor and loss, moments and buffers included.
 
@@ -121,6 +126,10 @@ def judge(content: Mapping[str, Any], source: Path) -> list[Finding]:
     if weights and weights == zero_weights:
         suspect.append(f"all {weights} weights with two axes or more are zero")
     return [_suspect(source, suspect)] if suspect else []
+
+
+def _is_finite(value: torch.Tensor | float) -> bool:
+    return bool(torch.isfinite(value).all()) if isinstance(value, torch.Tensor) else math.isfinite(value)
 
 
 def _is_loss(name: str) -> bool:

@@ -7,6 +7,7 @@ import platform
 import random
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -76,9 +77,8 @@ def environment(device: torch.device, data_file: Path, weights_file: Path | None
         weights_file: the checkpoint the run starts from, None when it starts from scratch.
     """
     record: dict[str, Any] = {
-        "python": sys.version.split()[0],
+        **versions(),
         "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
         "commit": commit(),
         "device": str(device),
         "threads": torch.get_num_threads(),
@@ -88,6 +88,11 @@ def environment(device: torch.device, data_file: Path, weights_file: Path | None
         "weights_sha256": sha256(weights_file) if weights_file else None,
     }
     return record | hardware(device)
+
+
+def versions() -> dict[str, Any]:
+    """Return the versions of Python and of the packages that numbers depend on."""
+    return {"python": sys.version.split()[0], "packages": {name: _version(name) for name in PACKAGES}}
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
@@ -144,7 +149,37 @@ class RandomState:
         return cls(torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None)
 
     def restore(self, device: torch.device) -> None:
-        """Put the generators back to where they were."""
+        """Put torch's generators back to where they were."""
         torch.set_rng_state(self.cpu)
         if self.cuda is not None and device.type == "cuda":
             torch.cuda.set_rng_state(self.cuda, device)
+
+
+def generator_states(device: torch.device) -> dict[str, Any]:
+    """Return the states of every generator (Python, NumPy, torch, and the GPU in use) as tensors and plain values.
+
+    NumPy's is told apart into names and numbers, since its own tuple holds an array, which safe reading refuses.
+    """
+    version, internal, gauss = random.getstate()
+    legacy = np.random.get_state(legacy=False)
+    return {
+        "python": {"version": version, "state": torch.tensor(internal, dtype=torch.int64), "gauss": gauss},
+        "numpy": {
+            "bit_generator": str(legacy["bit_generator"]),
+            "key": torch.from_numpy(legacy["state"]["key"].astype(np.int64)),
+            "pos": int(legacy["state"]["pos"]),
+            "has_gauss": int(legacy["has_gauss"]),
+            "gauss": float(legacy["gauss"]),
+        },
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+    }
+
+
+def restore_generators(states: Mapping[str, Any], device: torch.device) -> None:
+    """Put every generator back to where `generator_states` found it; a GPU's state is left out on a CPU."""
+    python, stored = states["python"], states["numpy"]
+    random.setstate((python["version"], tuple(python["state"].tolist()), python["gauss"]))
+    key = stored["key"].numpy().astype(np.uint32)
+    np.random.set_state((stored["bit_generator"], key, stored["pos"], stored["has_gauss"], stored["gauss"]))
+    RandomState(states["torch"].cpu(), None if states["cuda"] is None else states["cuda"].cpu()).restore(device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -79,9 +79,37 @@ def append_json_line(path: Path, row: dict[str, Any]) -> None:
         raise storage_error(error, path) from error
 
 
+def write_json_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write a JSONL file whole or not at all.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    write_text(path, "".join(json.dumps(finite(row)) + "\n" for row in rows))
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file of ours."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def move_all(paths: Sequence[Path], folder: Path) -> None:
+    """Move files and folders into a folder on the same disk.
+
+    Raises:
+        StorageError: one cannot be moved; those before it are.
+    """
+    for path in paths:
+        try:
+            path.rename(folder / path.name)
+        except OSError as error:
+            raise storage_error(error, path) from error
+
+
+def all_runs(checkpoints: str, model_id: str) -> list[Path]:
+    """Return the runs of an experiment, finished or not, newest first."""
+    found = Path(checkpoints, model_id).glob("*/config.json")
+    return sorted((path.parent for path in found), key=_started, reverse=True)
 
 
 def finished_runs(checkpoints: str) -> Iterator[Path]:

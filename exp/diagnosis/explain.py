@@ -94,7 +94,7 @@ def suspect_of_step(
 ) -> Suspect:
     """Return the step that came to this outcome, on a copy of the model as it was before."""
     applied = trainer.guard.last_applied
-    model = getattr(trainer.model, "_orig_mod", trainer.model)
+    model = trainer.plain_model
     twin = own_copy(model, trainer.guard.statistics_before())
     twin.train()
     return Suspect(
@@ -120,8 +120,8 @@ def _past(trainer: Trainer, model: nn.Module, step: StepRecord) -> Past:
     before = last_update.weights_before(model, trainer.optimizer, applied.learning_rates) if applied else None
     return Past(
         before_update=before,
-        epoch_start=trainer.epoch_start,
-        steps=tuple(first) if step in first else (),
+        epoch_start=trainer.epoch_start or None,
+        steps=tuple(first) if step in first and trainer.epoch_start else (),
         windows=trainer.train,
         learning_rate=applied.learning_rates[0] if applied else None,
         weight_decay=trainer.config.weight_decay,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from utils.errors import NumericalError
 from utils.findings import Finding
 
 
@@ -24,6 +25,16 @@ class Verdict:
     rules_out: tuple[str, ...] = ()
     also: tuple[Finding, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
+
+    def parts(self) -> dict[str, str]:
+        """Return code, sentence, place, evidence and next command, for the state of a training."""
+        found = self.finding
+        return {name: getattr(found, name) for name in ("code", "what", "where", "evidence", "next_command")}
+
+    @classmethod
+    def from_parts(cls, parts: Mapping[str, Any]) -> Verdict:
+        """Return the verdict of a step before the training was interrupted, without its figures."""
+        return cls(finding=Finding(severity="error", kind=NumericalError, **parts))
 
     @property
     def code(self) -> str:

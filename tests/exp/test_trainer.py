@@ -20,7 +20,8 @@ from exp.guard import GuardConfig
 from exp.micro_batches import fitting_batch_size, saved_bytes, total_memory
 from exp.objective import Objective
 from exp.precision import amp_dtype
-from exp.trainer import Trainer, TrainerConfig, predict_logits
+from exp.state_keeper import CheckpointConfig, Keeping, StateKeeper
+from exp.trainer import Callback, Trainer, TrainerConfig, predict_logits
 from layers.losses import LossConfig, build_loss, total_weight
 from utils.errors import NumericalError, UsageError
 
@@ -54,7 +55,13 @@ class Net(nn.Module):
 
 
 def trainer(
-    windows: WindowSet, callbacks=(), dropout: float = 0.1, micro: int = 32, guard: dict | None = None, **flags
+    windows: WindowSet,
+    callbacks=(),
+    dropout: float = 0.1,
+    micro: int = 32,
+    guard: dict | None = None,
+    keeper: StateKeeper | None = None,
+    **flags,
 ) -> Trainer:
     torch.manual_seed(0)
     config = TrainerConfig(**{"batch_size": 32, "train_epochs": 3, "learning_rate": 0.02} | flags)
@@ -77,6 +84,7 @@ def trainer(
         evaluate=evaluate,
         seed=0,
         callbacks=callbacks,
+        keeper=keeper,
     )
 
 
@@ -104,10 +112,10 @@ def test_another_seed_gives_another_order() -> None:
     one.epoch = 1
     other = trainer(window_set())
     other.epoch = 1
-    first, second = next(one._batches()), next(other._batches())
+    first, second = one._batches()[0], other._batches()[0]
     other.epoch = 2
-    assert not torch.equal(next(other._batches()), second), "every epoch has an order of its own"
-    assert not torch.equal(first, second) and len(set(torch.cat(list(other._batches())).tolist())) == 256
+    assert not torch.equal(other._batches()[0], second), "every epoch has an order of its own"
+    assert not torch.equal(first, second) and len(set(torch.cat(other._batches()).tolist())) == 256
 
 
 @pytest.mark.parametrize("micro", [7, 16])
@@ -146,7 +154,7 @@ def test_a_bad_last_batch_counts_in_its_own_epoch_where_the_host_hears_of_it_a_s
     run = trainer(windows, train_epochs=1, guard={"max_skipped_steps": 20})
     run.guard._reads_late = True
     run.epoch = 1
-    windows.table[windows.index.end[int(list(run._batches())[-1][0])], 1] = float("nan")
+    windows.table[windows.index.end[int(run._batches()[-1][0])], 1] = float("nan")
     (row,) = run.fit()
     assert run.watch.latest is not None and run.watch.latest.is_bad and run.watch.latest.step.batch == 8
     assert row["skipped_steps"] == run.watch.skipped and len(run.watch.recent) == row["step"] == 8
@@ -199,17 +207,22 @@ def test_a_step_that_is_read_late_never_waits_for_the_device(config: LossConfig,
     run.objective = replace(run.objective, loss=build_loss(config, 2), weigh=partial(total_weight, config))
     run.guard._reads_late = True
     run.model.train()
-    batches = run._batches()
-    run._step(next(batches))
+    first, second, *_ = run._batches()
+    run._step(first)
     with Talk() as talk:
-        run._step(next(batches))
+        run._step(second)
     assert talk.heard == []
     with Talk() as talk:
         torch.tensor(1.0).item()
     assert talk.heard == ["aten.lift_fresh", "aten._local_scalar_dense"], "the listener itself must hear them"
 
 
-class Scripted:
+def keeper_of(best: BestCheckpoint) -> StateKeeper:
+    """Return what writes last.pt beside the best weights."""
+    return StateKeeper(best.run, CheckpointConfig(), best, Keeping(), can_roll_back=False)
+
+
+class Scripted(Callback):
     """Replaces the validation score by a script, as if the validation had given it."""
 
     def __init__(self, values: list[float]) -> None:
@@ -224,7 +237,8 @@ def test_the_best_epoch_is_kept_and_patience_stops(tmp_path: Path) -> None:
     """best.pt holds the weights of the best epoch, not of the last; last.pt holds the last."""
     best = BestCheckpoint(tmp_path, "loss", 2)
     log = MetricsLog(tmp_path / "metrics.jsonl", 0.69)
-    run = trainer(window_set(), (Scripted([0.5, 0.3, 0.4, 0.35, 0.1]), log, best), train_epochs=5)
+    callbacks = (Scripted([0.5, 0.3, 0.4, 0.35, 0.1]), log, best)
+    run = trainer(window_set(), callbacks, train_epochs=5, keeper=keeper_of(best))
     history = run.fit()
     assert len(history) == 4 and best.best_epoch == 2
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 4
@@ -240,7 +254,7 @@ def test_a_state_that_is_not_finite_never_replaces_the_last_good_file(
 ) -> None:
     """The notes tell of 78 of 78 parameters NaN on the disk, and nothing left from before."""
 
-    class Spoiler:
+    class Spoiler(Callback):
         def on_epoch_end(self, trainer: Trainer, row: dict) -> bool:
             if row["epoch"] == 2:
                 weight = trainer.model.map.weight  # type: ignore[union-attr]
@@ -248,7 +262,8 @@ def test_a_state_that_is_not_finite_never_replaces_the_last_good_file(
                 tensor[0, 0] = float("nan")
             return row["epoch"] == 2
 
-    run = trainer(window_set(), (Spoiler(), BestCheckpoint(tmp_path, "loss", 5)), train_epochs=2)
+    best = BestCheckpoint(tmp_path, "loss", 5)
+    run = trainer(window_set(), (Spoiler(), best), train_epochs=2, keeper=keeper_of(best))
     with caplog.at_level(logging.WARNING):
         run.fit()
     last = torch.load(tmp_path / "last.pt")

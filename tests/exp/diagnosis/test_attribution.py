@@ -274,7 +274,7 @@ def test_a_replay_is_the_step_itself_with_its_dropout_micro_batches_precision_an
 
     trainer.guard.on_outcome = compare
     for _ in range(3):
-        trainer.epoch += 1
+        trainer._begin_epoch()
         trainer._train_epoch()
     assert len(compared) > 6
     for loss, norm, seen_loss, seen_norm in compared:

@@ -1,0 +1,286 @@
+"""Where a command goes on: at the state of a run that was cut, if its flags and data are still the same."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import models
+from data_provider.factory import Splits
+from exp import run_description, training_state, verified_states
+from exp.finished_runs import comparable, stored_settings
+from exp.settings import Settings, resolve
+from exp.verified_states import Point
+from utils import run_directory, run_lock, signals
+from utils.errors import CheckpointError, UsageError
+from utils.files import TEMPORARY_SUFFIX, sha256
+from utils.reproducibility import commit, versions
+
+logger = logging.getLogger(__name__)
+# Where a run is computed and kept, and how often its state is written, changes no number of it.
+OF_NO_CONSEQUENCE = {
+    "is_training", "checkpoints", "model_id", "device", "gpu", "seed", "itr", "config", "preset", "task_name", "resume",
+    "allow_resume_changes", "checkpoint_minutes", "checkpoint_steps", "save_every_epochs",
+    "root_path", "data_path", "guard_level", "detect_anomaly",
+}  # fmt: skip
+Difference = tuple[str, Any, Any]
+# What a run writes as it goes on and at its end.
+RESULTS = ("metrics.jsonl", run_directory.FINISHED_FILE, "predictions", "figures")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command does for each of its seeds.
+
+    Attributes:
+        settings: flags of the run that goes on, or as given.
+        points: seed -> where it goes on.
+        finished: seed -> run that is finished already and not done again.
+    """
+
+    settings: Settings
+    points: Mapping[int, Point] = field(default_factory=dict)
+    finished: Mapping[int, Path] = field(default_factory=dict)
+
+
+def plan(settings: Settings) -> Plan:
+    """Find what `--resume` names.
+
+    Raises:
+        UsageError: ``CONFIG`` there is nothing to resume; ``RESUME_MISMATCH`` flags or data are not those of the run.
+        CheckpointError: no state of the run can be trusted.
+        LockError: the run is at work in another process.
+    """
+    wanted = settings.checkpoint.resume
+    if wanted is None or models.kind(settings.run.model) != "network":
+        return Plan(settings)
+    if wanted == "auto":
+        return _automatic(settings)
+    point = _named(Path(wanted))
+    run_lock.require_free(point.run)
+    stored = run_directory.read_json(point.run / "config.json")
+    mine = stored_settings(stored, {name: value for name, value in settings.given.items() if name != "seed"})
+    given = resolve(settings.given)
+    changed = _flag_differences(given, stored["flags"])
+    _require_same([*changed, *_data_difference(mine, point)], point, allowed=settings.checkpoint.allow_resume_changes)
+    return Plan(mine, {stored["flags"]["seed"]: point})
+
+
+def require_same_data(splits: Splits, point: Point, *, allowed: bool) -> None:
+    """Refuse other features, scaling or windows than those of the state.
+
+    Raises:
+        UsageError: ``RESUME_MISMATCH`` with a table of differences.
+    """
+    now, before = run_description.of_data(splits), dict(point.state)
+    # One line for each part of the fitted scaling tells more than one for all of it.
+    now |= {f"preprocessing {name}": value for name, value in now.pop("preprocessing").items()}
+    before |= {f"preprocessing {name}": value for name, value in before.pop("preprocessing", {}).items()}
+    found = [(name, before.get(name), value) for name, value in now.items() if before.get(name) != value]
+    _require_same(found, point, allowed=allowed)
+
+
+def set_later_files_aside(point: Point) -> None:
+    """Move what the run wrote after this state into a folder of its own, so that nothing is lost.
+
+    Nothing is moved where the state is the newest of the run.
+
+    Raises:
+        StorageError: a file cannot be moved.
+    """
+    later = _later(point)
+    if not later:
+        return
+    aside = point.run / f"before-resume-{datetime.now():%Y%m%d-%H%M%S}"
+    run_directory.make_folder(aside)
+    run_directory.move_all(later, aside)
+    logger.info("  what the run wrote after that is kept in %s", aside)
+
+
+def prepare(point: Point, device: torch.device) -> None:
+    """Make a run directory ready to go on: leftovers removed, later files aside, this resumption written down.
+
+    Raises:
+        StorageError: the directory cannot be written.
+    """
+    for left_over in sorted(point.run.glob(f"*{TEMPORARY_SUFFIX}")):
+        logger.info("  removed what a save was cut in: %s", left_over)
+        left_over.unlink()
+    set_later_files_aside(point)
+    row = {
+        "time": datetime.now().isoformat(timespec="seconds"),
+        "file": point.file.name,
+        "step": point.state["step"],
+        "passed_over": list(point.passed_over),
+        "device": training_state.device_name(device),
+        "commit": commit(),
+        **versions(),
+    }
+    run_directory.append_json_line(point.run / "resumes.jsonl", row)
+
+
+def told_where(stop: signals.Interrupted, run: Path) -> signals.Interrupted:
+    """Return an interruption with the state that a run has kept, unless it tells of one already."""
+    if stop.where:
+        return stop
+    step = verified_states.told(run / verified_states.LAST, "step")
+    if step is None:
+        return signals.Interrupted(where=run, evidence=stop.evidence, next_command=stop.next_command)
+    return signals.Interrupted(
+        where=run,
+        evidence=f"step {step} is saved in {verified_states.LAST}",
+        next_command=f"python run.py --resume {run}",
+    )
+
+
+def _later(point: Point) -> list[Path]:
+    """Return the files of a run that tell of steps after this state."""
+    entries = sorted(point.run.iterdir())
+    states = [path for path in entries if _is_of_state(path) and _tells_more(path, point)]
+    results = [path for path in entries if path.name.startswith(RESULTS)]
+    if not states and not any(path.name == run_directory.FINISHED_FILE for path in results):
+        return []
+    return [*states, *results]
+
+
+def _is_of_state(path: Path) -> bool:
+    return verified_states.is_state(path.name.removesuffix(".json")) or path.name.startswith("best.")
+
+
+def _tells_more(path: Path, point: Point) -> bool:
+    file = path.with_name(path.name.removesuffix(".json"))
+    if file.name.startswith("best."):
+        epoch = verified_states.told(file, "epoch")
+        return epoch is not None and epoch > point.state["epoch"]
+    step = verified_states.told(file, "step")
+    return step is not None and step > point.state["step"]
+
+
+def _named(place: Path) -> Point:
+    """Return the state that a directory or file stands for."""
+    if place.is_dir():
+        if (place / run_directory.FINISHED_FILE).exists():
+            raise UsageError(
+                "CONFIG",
+                "This run is finished.",
+                where=f"--resume {place}",
+                evidence=f"it has {run_directory.FINISHED_FILE}",
+                next_command=f"python run.py --is_training 0 scores it again; --resume {place / verified_states.LAST} "
+                "--train_epochs N --allow_resume_changes trains it longer",
+            )
+        point = verified_states.newest(place)
+        if point is not None:
+            _tell_passed_over(point)
+            return point
+    elif place.is_file():
+        return verified_states.read(place)
+    raise UsageError(
+        "CONFIG",
+        "There is nothing to resume.",
+        where=f"--resume {place}",
+        evidence="no state was saved there yet" if place.is_dir() else "no such file or directory",
+        next_command="name a run directory or a file in it; --resume auto starts anew where there is nothing",
+    )
+
+
+def _automatic(settings: Settings) -> Plan:
+    """Find the newest unfinished run of this model_id with these flags; with several seeds, the one that was cut."""
+    first = settings.run.seed
+    seeds = range(first, first + settings.run.itr)
+    runs = run_directory.all_runs(settings.run.checkpoints, settings.run.model_id)
+    equal = {seed: [run for run in runs if _is_equal(run, settings, seed)] for seed in seeds}
+    points = {}
+    for seed in seeds:
+        point = _newest_unfinished(equal[seed], settings)
+        if point is not None:
+            run_lock.require_free(point.run)
+            points[seed] = point
+            break
+    if not points:
+        logger.info("--resume auto: no unfinished run of %s with these flags; starting anew.", settings.run.model_id)
+        return Plan(settings)
+    cut = next(iter(points))
+    done = {seed: _finished(equal[seed]) for seed in range(first, cut)}
+    return Plan(settings, points, {seed: run for seed, run in done.items() if run is not None})
+
+
+def _newest_unfinished(runs: list[Path], settings: Settings) -> Point | None:
+    for run in runs:
+        if (run / run_directory.FINISHED_FILE).exists():
+            continue
+        try:
+            point = verified_states.newest(run)
+        except CheckpointError as error:
+            logger.warning("--resume auto: passed over %s: %s", run, error.evidence)
+            continue
+        if point is None:
+            logger.info("--resume auto: passed over %s: no state was saved yet", run)
+            continue
+        different = _data_difference(settings, point)
+        if different:
+            logger.info("--resume auto: passed over %s: the table is another one", run)
+            continue
+        _tell_passed_over(point)
+        return point
+    return None
+
+
+def _finished(runs: list[Path]) -> Path | None:
+    return next((run for run in runs if (run / run_directory.FINISHED_FILE).exists()), None)
+
+
+def _is_equal(run: Path, settings: Settings, seed: int) -> bool:
+    stored = run_directory.read_json(run / "config.json")["flags"]
+    return stored.get("seed") == seed and not _flag_differences(settings.as_flags(), stored)
+
+
+def _flag_differences(now: Mapping[str, Any], stored: Mapping[str, Any]) -> list[Difference]:
+    names = sorted((set(now) & set(stored)) - OF_NO_CONSEQUENCE)
+    return [
+        (f"--{name}", stored.get(name), run_directory.finite(now[name]))
+        for name in names
+        if comparable(name, stored.get(name)) != comparable(name, run_directory.finite(now[name]))
+    ]
+
+
+def _data_difference(settings: Settings, point: Point) -> list[Difference]:
+    path = settings.data.path
+    if not path.is_file():
+        return []  # told in full, with all else that is missing, before anything is read
+    now = sha256(path)
+    stored = point.state.get("data_sha256")
+    return [] if now == stored else [(f"table {path}, SHA-256", stored, now)]
+
+
+def _require_same(found: list[Difference], point: Point, *, allowed: bool) -> None:
+    if not found:
+        return
+    width = max(len(name) for name, _, _ in found)
+    table = "\n".join(f"    {name:<{width}}  run: {_short(before)}  now: {_short(now)}" for name, before, now in found)
+    if allowed:
+        logger.warning("RESUME_MISMATCH allowed by --allow_resume_changes:\n%s", table)
+        return
+    raise UsageError(
+        "RESUME_MISMATCH",
+        "This is not what the run was started with; going on would mix two experiments.",
+        where=str(point.file),
+        evidence=f"{len(found)} different\n{table}",
+        next_command=f"python run.py --resume {point.run} without these flags and with the table it began with; "
+        "--allow_resume_changes goes on all the same",
+    )
+
+
+def _tell_passed_over(point: Point) -> None:
+    for line in point.passed_over:
+        logger.warning("passed over: %s", line)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,68 @@
+"""What a run is: in files of its own, and beside its weights and states."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data_provider.factory import SPLIT_NAMES, Splits
+from exp.settings import Dimensions, Settings
+from utils import run_directory
+from utils.files import sha256
+from utils.reproducibility import environment, versions
+
+
+def write(run: Path, settings: Settings, splits: Splits, dimensions: Dimensions, device: torch.device) -> None:
+    """Write config.json, environment.json and preprocessing.json into a new run directory.
+
+    Raises:
+        StorageError: one cannot be written.
+    """
+    run_directory.write_json(
+        run / "config.json",
+        {
+            "command": shlex.join(["python", *sys.argv]),
+            "given": dict(settings.given),
+            "flags": settings.as_flags(),
+            "dimensions": asdict(dimensions),
+            "variables": splits.preprocessing.variables,
+            "regions": splits.table.regions,
+            "splits": {
+                "train_end": str(splits.ends.train_end),
+                "validation_end": str(splits.ends.validation_end),
+                "windows": {name: len(part) for name, part in zip(SPLIT_NAMES, splits.sets, strict=True)},
+                "left_out": splits.left_out,
+            },
+            "table": splits.table.attributes,
+            "description": settings.openltm.des,
+        },
+    )
+    weights = Path(settings.run.pretrain_model_path) if settings.run.adaptation else None
+    run_directory.write_json(run / "environment.json", environment(device, splits.table.source, weights))
+    run_directory.write_json(run / "preprocessing.json", splits.preprocessing.to_json())
+
+
+def of_state(settings: Settings, splits: Splits, dimensions: Dimensions) -> dict[str, Any]:
+    """Return what weights and states belong to, so that either can be understood and compared without its run."""
+    return {
+        "model": settings.run.model,
+        "config": run_directory.finite(settings.as_flags()),
+        "dimensions": asdict(dimensions),
+        **of_data(splits),
+        "data_sha256": sha256(splits.table.source),
+        "versions": versions(),
+    }
+
+
+def of_data(splits: Splits) -> dict[str, Any]:
+    """Return what a state must find again: features in order, fitted scaling, windows of each split."""
+    return {
+        "feature_order": list(splits.preprocessing.variables),
+        "windows": [len(part) for part in splits.sets],
+        "preprocessing": run_directory.finite(splits.preprocessing.to_json()),
+    }

@@ -1,0 +1,108 @@
+"""`--nan_policy rollback`: back to the last verified state at half the rates, twice at most."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from exp.trainer import Trainer
+from tests.exp.test_resume import Project
+from tests.run_ends import differences
+
+WORDS = ["--nan_policy", "rollback", "--checkpoint_steps", "4", "--max_skipped_steps", "0"]
+
+
+def break_weight_at(patch: pytest.MonkeyPatch, step: int, times: int, norms: list[float] | None = None) -> None:
+    """Set a weight to NaN before an attempted step, the first so many times that it is reached."""
+    usual, left = Trainer._step, times
+
+    def broken(trainer: Trainer, ids: torch.Tensor):
+        nonlocal left
+        if trainer.step_number + 1 == step and left:
+            left -= 1
+            with torch.no_grad():
+                next(iter(trainer.model.parameters())).view(-1)[0] = float("nan")
+        return usual(trainer, ids)
+
+    patch.setattr(Trainer, "_step", broken)
+
+
+def rows(run: Path) -> list[dict]:
+    """Return metrics.jsonl."""
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_weight_that_turned_nan_is_healed_by_going_back_at_half_the_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One flipped bit in memory at night need not cost the run."""
+    project = Project(tmp_path, WORDS)
+    break_weight_at(monkeypatch, 15, times=1)
+    assert project.start() == 0
+    said = capsys.readouterr().out
+    assert "WEIGHT_NONFINITE" in said and "ROLLED_BACK: to step 12 (epoch 2, batch 2)" in said and "1 of 2" in said
+    (run,) = project.runs()
+    found = rows(run)
+    assert [row["epoch"] for row in found] == [1, 2, 3] and [row["step"] for row in found] == [10, 20, 30]
+    assert [row.get("rollbacks") for row in found] == [None, 1, 1]
+    assert found[0]["learning_rate"] == 0.01 and found[1]["learning_rate"] == found[2]["learning_rate"] == 0.005
+
+
+def test_the_third_time_ends_the_run_under_the_name_of_its_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fault that comes back each time is none that a lower rate heals; the last good file stays."""
+    project = Project(tmp_path, WORDS)
+    break_weight_at(monkeypatch, 15, times=9)
+    assert project.start() == 5
+    said = capsys.readouterr()
+    assert said.out.count("ROLLED_BACK") == 2 and said.err.startswith("WEIGHT_NONFINITE")
+    (run,) = project.runs()
+    state = torch.load(run / "last.pt", weights_only=True)
+    assert state["step"] == 12 and all(bool(value.isfinite().all()) for value in state["model_state_dict"].values())
+    assert rows(run)[-1]["cut_short"] and len(rows(run)) == 2
+
+
+def test_before_the_first_save_the_run_goes_back_to_its_very_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first steps are the ones that a high rate breaks."""
+    project = Project(tmp_path, WORDS)
+    break_weight_at(monkeypatch, 3, times=1)
+    assert project.start() == 0
+    assert "ROLLED_BACK: to step 0 (epoch 0, batch 0)" in capsys.readouterr().out
+
+
+def test_what_the_data_did_is_never_rolled_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same rows come again at any rate."""
+    usual = Trainer._begin_epoch
+
+    def spoil(trainer: Trainer) -> None:
+        usual(trainer)
+        trainer.train.table[200:] = float("nan")
+
+    project = Project(tmp_path, WORDS)
+    monkeypatch.setattr(Trainer, "_begin_epoch", spoil)
+    assert project.start() == 5
+    said = capsys.readouterr()
+    assert "ROLLED_BACK" not in said.out and said.err.startswith("DATA_NAN")
+
+
+def test_a_run_that_was_rolled_back_and_cut_ends_like_one_that_was_not_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The halved rate belongs to the state."""
+    whole, project = Project(tmp_path / "a", WORDS), Project(tmp_path / "b", WORDS)
+    with monkeypatch.context() as patch:
+        break_weight_at(patch, 15, times=1)
+        assert whole.start() == 0
+    with monkeypatch.context() as patch:
+        break_weight_at(patch, 15, times=1)
+        run = project.cut_at(23, monkeypatch)
+    assert project.start("--resume", "auto") == 0
+    assert differences(whole.runs()[0], run) == []
