@@ -1,7 +1,8 @@
 """Put checkpoints that cannot be trusted aside, with the reason beside them; nothing is deleted on the way.
 
-A file moves into `quarantine/` in its own folder. What a later version wrote, what is incomplete and what may not be
-read stays where it is. Links are never followed. Nothing is done while a run holds a directory of the folder.
+A file moves into `quarantine/` in its own folder, with the JSON beside it that names its bytes. What a later version
+wrote, what is incomplete and what may not be read stays where it is. Links are never followed. Nothing is done while a
+run holds a directory of the folder.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from utils import flags, run_lock, signals
+from utils.checkpoint_sidecar import sidecar
 from utils.checkpoint_verdict import QUARANTINE, Verdict, examine_all, find, name_in
 from utils.errors import StorageError, UsageError
 from utils.files import TEMPORARY_SUFFIX, sha256, storage_error
@@ -163,15 +165,21 @@ def _move(verdict: Verdict) -> None:
     note = target.with_name(target.name + REASON_SUFFIX)
     write_json(note, reason)
     try:
+        # The file first: left behind without its JSON, what has changed in it could not be told any more.
         path.rename(target)
     except OSError as error:
         note.unlink()
         raise storage_error(error, target, "free or mount the folder, then start again") from error
+    try:
+        if sidecar(path).is_file() and not sidecar(path).is_symlink():
+            sidecar(path).rename(sidecar(target))
+    except OSError as error:
+        raise storage_error(error, sidecar(target), "free or mount the folder, then start again") from error
 
 
 def _free_name(aside: Path, path: Path) -> Path:
     target, number = aside / path.name, 1
-    while target.exists() or target.is_symlink():
+    while any(place.exists() or place.is_symlink() for place in (target, sidecar(target))):
         target, number = aside / f"{path.stem}-{number}{path.suffix}", number + 1
     return target
 
@@ -191,7 +199,7 @@ def _purge(folder: Path, age: timedelta, *, act: bool) -> int:
         logger.info("%s: %.0f days in quarantine", name_in(target, folder), days)
         if act:
             run_lock.require_free(note.parent.parent)
-            _delete(target, note)
+            _delete(target, *([sidecar(target)] if sidecar(target).is_file() else []), note)
         deleted += 1
     return deleted
 

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import torch
 
+from utils import checkpoint
+
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452") + bytes(20)
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 269621234\n"
+PAGE = "<!doctype html><title>404 Not Found</title>"
 
 
 class Bomb:
@@ -147,3 +150,24 @@ def tar(path: Path) -> None:
 def pickled_bomb(path: Path, canary: Path, protocol: int) -> None:
     """Write a bare pickle that touches the canary."""
     path.write_bytes(pickle.dumps(Bomb(canary), protocol=protocol))
+
+
+def write_one_of_each(folder: Path) -> None:
+    """Fill a folder with a sound file, a suspect one, one of each kind that is wrong, and one of a later version."""
+    (folder / "run").mkdir(parents=True)
+    checkpoint.save(folder / "run" / "best.pt", sound(), metadata={"epoch": 3})
+    torch.save(training_state(sound(), loss=4.9e12), folder / "run" / "suspect.pt")
+    state = training_state(sound())
+    state["optimizer_state_dict"]["state"][3]["exp_avg"].view(-1)[2] = float("nan")  # type: ignore[index]
+    torch.save(state, folder / "moment.pt")
+    checkpoint.save(folder / "flipped_bit.pt", sound())
+    raw = bytearray((folder / "flipped_bit.pt").read_bytes())
+    raw[2000] ^= 1 << 3
+    (folder / "flipped_bit.pt").write_bytes(raw)
+    (folder / "cut.pt").write_bytes((folder / "run" / "best.pt").read_bytes()[:3000])
+    (folder / "pointer.pth").write_text(POINTER)
+    (folder / "page.pth").write_text(PAGE)
+    pickled_bomb(folder / "bomb.pth", folder / "canary", 2)
+    huge_view(folder / "huge.pt")
+    torch.save({"schema_version": 99, "model_state_dict": sound()}, folder / "newer.pt")
+    (folder / "notes.txt").write_text("no checkpoint")

@@ -16,9 +16,11 @@ ROOT = Path(__file__).resolve().parents[2]
 WRONG = {
     "bomb.pth": ("INVALID", "CKPT_UNSAFE"),
     "cut.pt": ("UNREADABLE", "CKPT_TRUNCATED"),
+    "flipped_bit.pt": ("INVALID", "CKPT_HASH_MISMATCH"),
     "huge.pt": ("INVALID", "CKPT_LIMIT"),
     "moment.pt": ("INVALID", "CKPT_NONFINITE"),
     "newer.pt": ("UNREADABLE", "CKPT_VERSION"),
+    "page.pth": ("UNREADABLE", "CKPT_NOT_A_CHECKPOINT"),
     "pointer.pth": ("UNREADABLE", "CKPT_NOT_A_CHECKPOINT"),
 }
 
@@ -32,42 +34,26 @@ def validator(*words: str) -> tuple[int, str]:
     return answer.returncode, answer.stdout + answer.stderr
 
 
-def write_one_of_each(folder: Path) -> None:
-    """Fill a folder with a sound file, a suspect one, and one of each kind that is wrong."""
-    (folder / "run").mkdir(parents=True)
-    torch.save(files.sound(), folder / "run" / "best_model.pt")
-    torch.save(files.training_state(files.sound(), loss=4.9e12), folder / "run" / "suspect.pt")
-    state = files.training_state(files.sound())
-    state["optimizer_state_dict"]["state"][3]["exp_avg"].view(-1)[2] = float("nan")
-    torch.save(state, folder / "moment.pt")
-    (folder / "cut.pt").write_bytes((folder / "run" / "best_model.pt").read_bytes()[:3000])
-    (folder / "pointer.pth").write_text(files.POINTER)
-    files.pickled_bomb(folder / "bomb.pth", folder / "canary", 2)
-    files.huge_view(folder / "huge.pt")
-    torch.save({"schema_version": 99, "model_state_dict": files.sound()}, folder / "newer.pt")
-    (folder / "notes.txt").write_text("no checkpoint")
-
-
 def test_one_line_a_file_with_the_reason(tmp_path: Path) -> None:
     """Who has fifty files wants the bad ones by name."""
-    write_one_of_each(tmp_path / "all")
+    files.write_one_of_each(tmp_path / "all")
     code, said = validator("--all", "--checkpoints", str(tmp_path / "all"))
     lines = said.splitlines()
-    assert code == 1 and len(lines) == 9 and "VALID      - run/best_model.pt" in lines
+    assert code == 1 and len(lines) == 11 and "VALID      - run/best.pt" in lines
     for name, (status, cause) in WRONG.items():
         assert any(line.startswith(f"{status:<10} - {name}: {cause} ") for line in lines), name
     assert "SUSPECT    - run/suspect.pt: CKPT_SUSPECT loss is 4.9e+12" in lines
-    assert lines[-1].startswith("8 checkpoint files below") and not (tmp_path / "all" / "canary").exists()
+    assert lines[-1].startswith("10 checkpoint files below") and not (tmp_path / "all" / "canary").exists()
 
 
 def test_the_same_as_json(tmp_path: Path) -> None:
     """Scripts read statuses, not lines."""
-    write_one_of_each(tmp_path / "all")
+    files.write_one_of_each(tmp_path / "all")
     code, said = validator("--all", "--json", "--checkpoints", str(tmp_path / "all"))
     report = json.loads(said)
-    assert code == 1 and report["counts"] == {"INVALID": 3, "UNREADABLE": 3, "VALID": 1, "SUSPECT": 1}
+    assert code == 1 and report["counts"] == {"INVALID": 4, "UNREADABLE": 4, "VALID": 1, "SUSPECT": 1}
     found = {row["file"]: (row["status"], (row["finding"] or {}).get("code")) for row in report["files"]}
-    assert found.items() >= WRONG.items() and found["run/best_model.pt"] == ("VALID", None)
+    assert found.items() >= WRONG.items() and found["run/best.pt"] == ("VALID", None)
 
 
 @pytest.mark.parametrize(("strict", "code"), [([], 0), (["--strict"], 1)])

@@ -12,8 +12,9 @@ import torch
 
 from tests.utils import checkpoint_files as files
 from tests.utils import test_run_lock as locks
-from tests.utils.test_checkpoint_validator import WRONG, write_one_of_each
-from utils import cleanup_checkpoints
+from tests.utils.test_checkpoint_validator import WRONG
+from utils import checkpoint, cleanup_checkpoints
+from utils.errors import CheckpointError
 from utils.files import sha256
 
 
@@ -27,22 +28,22 @@ def clean_up(folder: Path, *words: str) -> int:
 
 def test_a_dry_run_is_the_default_and_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Nobody should lose a file to a command typed to see what it does."""
-    write_one_of_each(tmp_path)
+    files.write_one_of_each(tmp_path)
     before = contents(tmp_path)
     with caplog.at_level(logging.INFO):
         assert clean_up(tmp_path) == 0
     assert contents(tmp_path) == before and not (tmp_path / "quarantine").exists()
-    assert "5 files would be moved" in caplog.text and "--no-dry-run" in caplog.text
+    assert "7 files would be moved" in caplog.text and "--no-dry-run" in caplog.text
 
 
 @pytest.mark.parametrize("flag", ["--no-dry-run", "--no_dry_run"])
 def test_broken_files_move_with_their_reason_and_good_ones_stay(tmp_path: Path, flag: str) -> None:
     """What a later version wrote is not broken, whatever this version can read."""
-    write_one_of_each(tmp_path)
+    files.write_one_of_each(tmp_path)
     before = contents(tmp_path)
     assert clean_up(tmp_path, flag) == 0
     after = contents(tmp_path)
-    stays = {"run/best_model.pt", "run/suspect.pt", "newer.pt", "notes.txt"}
+    stays = {"run/best.pt", "run/best.pt.json", "run/suspect.pt", "newer.pt", "notes.txt"}
     assert {name for name in after if not name.startswith("quarantine/")} == stays
     assert all(after[name] == before[name] for name in stays)
     for name in set(WRONG) - {"newer.pt"}:
@@ -62,6 +63,24 @@ def test_a_second_file_of_the_same_name_does_not_replace_the_first(tmp_path: Pat
     assert (tmp_path / "quarantine" / "best.pt").read_bytes() == b"first"
     assert (tmp_path / "quarantine" / "best-1.pt").read_bytes() == b"second"
     assert (tmp_path / "quarantine" / "best-1.pt.reason.json").is_file()
+
+
+def test_the_json_beside_a_file_moves_and_goes_with_it(tmp_path: Path) -> None:
+    """Left behind it would refuse the next file of this name; without it nobody sees what has changed."""
+    for value in (1.0, 2.0):
+        checkpoint.save(tmp_path / "best.pt", {"a": torch.full((900,), value)})
+        raw = bytearray((tmp_path / "best.pt").read_bytes())
+        raw[1000] ^= 1
+        (tmp_path / "best.pt").write_bytes(raw)
+        assert clean_up(tmp_path, "--no-dry-run") == 0 and not list(tmp_path.glob("best*"))
+    aside = tmp_path / "quarantine"
+    assert json.loads((aside / "best-1.pt.reason.json").read_text())["finding"]["code"] == "CKPT_HASH_MISMATCH"
+    for name in ("best.pt", "best-1.pt"):
+        with pytest.raises(CheckpointError, match="CKPT_HASH_MISMATCH"):
+            checkpoint.load(aside / name)
+    (aside / "best.pt.json").rename(aside / "kept.json")
+    assert clean_up(tmp_path, "--purge", "--older_than_days", "0", "--no-dry-run") == 0
+    assert list(contents(aside)) == ["kept.json"]
 
 
 def test_links_are_not_followed_out_of_the_folder(tmp_path: Path) -> None:
