@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 
 import torch
 
-from utils import safetensors_file
+from utils import safetensors_file, safetensors_writer
 from utils.checkpoint_contents import unwrap
 from utils.checkpoint_hash import content_hash
 from utils.checkpoint_layout import refuse_other_layouts, refuse_what_does_not_fit
@@ -64,6 +64,30 @@ def save(
         room=room(content),
         metadata=finite(dict(metadata or {})),
         keep=keep,
+    )
+
+
+def save_safetensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write weights alone as safetensors, whole or not at all, and the JSON beside them.
+
+    Args:
+        path: the file, by custom with the suffix `.safetensors`.
+        tensors: name -> tensor; those that share memory are written once a name.
+        metadata: text; stands in the file and in the JSON beside it.
+
+    Raises:
+        TypeError: a tensor is of a dtype the format does not have, or the metadata are not text.
+        StorageError: as `save`.
+    """
+    about = dict(metadata or {})
+    safetensors_writer.require_writable(tensors, about)
+    publish(
+        path,
+        lambda file: safetensors_writer.write(file, tensors, about),
+        room=safetensors_writer.size(tensors, about),
+        metadata=about,
     )
 
 
