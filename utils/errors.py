@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
+from utils.message import message
+
 EXIT_OK = 0
 EXIT_INTERNAL = 70
-EXIT_INTERRUPTED = 75
 
 
 class ForeseenError(ValueError):
@@ -44,15 +45,6 @@ class ForeseenError(ValueError):
     def __reduce__(self) -> tuple[Callable[[], ForeseenError], tuple[()], dict[str, Any]]:
         # An exception is by default made again from its text alone; this one comes whole out of another process.
         return partial(type(self), self.code, self.what), (), vars(self)
-
-
-def message(code: str, what: str, where: str = "", evidence: str = "", next_command: str = "") -> str:
-    """Lay out the four parts of a message, one a line; empty parts are left out."""
-    lines = [f"{code}: {what}"]
-    for label, text in (("where", where), ("evidence", evidence), ("next", next_command)):
-        if text:
-            lines.append(f"  {label + ':':<10}{text}")
-    return "\n".join(lines)
 
 
 def join(errors: Sequence[ForeseenError]) -> ForeseenError:

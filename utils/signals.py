@@ -4,6 +4,8 @@ What such a signal does depends on when it comes. While the program starts, it e
 of importing a library could be swallowed there. After that it raises `Interrupted`, once, so that everything is
 cleaned up on the way out. Inside `deferred()` it is only remembered, and the code asks at moments when it can stop.
 Without `install()` (tests, use as a library) signals are left alone.
+
+Every import here delays the moment from which signals are answered, so there are few.
 """
 
 from __future__ import annotations
@@ -11,25 +13,23 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, Literal
 
-from utils.errors import EXIT_INTERRUPTED, message
+from utils.message import message
 
+EXIT_INTERRUPTED = 75
 NOTHING_TO_SAVE = "nothing to save yet; what a run directory named above holds stays as it is"
 START_AGAIN = "start the same command again"
 # An interrupt that Python swallowed comes again after this time, outside the callback that swallowed it.
 RETRY_SECONDS = 0.02
 
 
-@dataclass
 class _State:
-    phase: Literal["not installed", "starting", "running", "finished"] = "not installed"
-    depth: int = 0
+    """What has come and what was done about it; `phase` is not installed, starting, running or finished."""
+
+    phase = "not installed"
+    depth = 0
     name: str | None = None
-    is_delivered: bool = False
+    is_delivered = False
 
 
 _state = _State()
@@ -77,27 +77,28 @@ def raise_at_once() -> None:
         _state.phase = "running"
 
 
-@contextmanager
-def deferred() -> Iterator[None]:
-    """Only remember signals in this block; leaving the outermost one raises a remembered one.
+class Deferred:
+    """The block of `deferred`."""
+
+    def __enter__(self) -> None:
+        _state.depth += 1
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        _state.is_delivered |= isinstance(error, Interrupted)
+        _state.depth -= 1
+        if error is None:
+            _deliver()
+
+
+def deferred() -> Deferred:
+    """Only remember signals in the block of this; leaving the outermost one raises a remembered one.
 
     An error that leaves the block goes before the signal, which then waits for `check` or for the next block.
 
     Raises:
         Interrupted: a signal came in the block and nobody has dealt with it.
     """
-    if _state.phase == "not installed":
-        yield
-        return
-    _state.depth += 1
-    try:
-        yield
-    except BaseException as error:
-        _state.is_delivered |= isinstance(error, Interrupted)
-        _state.depth -= 1
-        raise
-    _state.depth -= 1
-    _deliver()
+    return Deferred()
 
 
 def requested() -> str | None:
@@ -162,13 +163,13 @@ def _alarm() -> list[signal.Signals]:
     return [signal.SIGALRM] if hasattr(signal, "SIGALRM") else []
 
 
-def _on_signal(number: int, _frame: Any) -> None:
+def _on_signal(number: int, _frame: object) -> None:
     if _state.name is None:
         _state.name = signal.Signals(number).name
     _deliver()
 
 
-def _on_alarm(_number: int, _frame: Any) -> None:
+def _on_alarm(_number: int, _frame: object) -> None:
     _deliver()
 
 
@@ -178,10 +179,16 @@ def _deliver() -> None:
         return
     _state.is_delivered = True
     if _state.phase == "starting":
-        with suppress(OSError):
-            os.write(2, f"{Interrupted()}\n".encode())
+        _say_without_python(f"{Interrupted()}\n")
         os._exit(EXIT_INTERRUPTED)
     raise Interrupted
+
+
+def _say_without_python(text: str) -> None:
+    try:
+        os.write(2, text.encode())
+    except OSError:
+        return  # nobody listens
 
 
 def _deliver_again_if_swallowed(unraisable: sys.UnraisableHookArgs) -> None:

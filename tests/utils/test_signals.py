@@ -47,6 +47,13 @@ def test_a_signal_during_start_up_ends_at_once_with_its_message(name: str) -> No
     assert "nothing to save yet" in rest[0] and rest[1] == "  next:     start the same command again"
 
 
+def test_what_answers_signals_is_there_before_anything_slow() -> None:
+    """Until the handlers are there a signal ends the program without a word: every import before them counts."""
+    script = "import sys\nfrom utils import signals\nprint({'typing', 'contextlib', 'dataclasses'} & set(sys.modules))"
+    answer = subprocess.run([sys.executable, "-S", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout == "set()\n"
+
+
 def test_a_program_under_nohup_outlives_its_terminal() -> None:
     """That is what nohup was typed for."""
     script = HEAD + "send(signal.SIGHUP)\nsignals.raise_at_once()\nsend(signal.SIGHUP)\nprint('still here')"
