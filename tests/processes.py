@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from pathlib import Path
+
+
+def hear_all_signals() -> None:
+    """Undo, in a child before it starts, what a test run in the background or under nohup hands down."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def children(process_id: int) -> list[int]:

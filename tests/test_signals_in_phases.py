@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import make_table
-from tests.processes import children, runs
+from tests.processes import children, hear_all_signals, runs
 from utils import checkpoint
 from utils.files import TEMPORARY_SUFFIX
 
@@ -35,7 +35,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=listen,
+            preexec_fn=hear_all_signals,
         )
 
     def wait_for_line(self, text: str) -> None:
@@ -72,11 +72,6 @@ class Program:
         assert all(json.loads(path.read_text()) for path in self.folder.rglob("*.json"))
         assert not any(map(runs, descendants))
         return said
-
-
-def listen() -> None:
-    """Undo what a test run in the background hands down: it ignores Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import hear_all_signals
 from utils import signals
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,13 @@ SWALLOWED = {
 def execute(script: str, *before: str) -> subprocess.CompletedProcess[str]:
     """Run a script in a Python of its own, in the project's folder."""
     return subprocess.run(
-        [*before, sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        [*before, sys.executable, "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        preexec_fn=hear_all_signals,
     )
 
 
@@ -76,7 +83,8 @@ def test_a_signal_raises_once_and_the_next_ones_leave_the_clean_up_alone() -> No
 def test_an_interrupt_that_python_swallows_comes_again(place: str) -> None:
     """Python drops what is raised in a destructor or a callback: the run would never hear of the signal."""
     answer = execute(
-        RUNNING + "try:\n"
+        RUNNING + "signals.RETRY_SECONDS = 1\n"  # so that a busy machine comes to print in between
+        "try:\n"
         + "".join(f"    {line}\n" for line in SWALLOWED[place].splitlines())
         + "    print('swallowed')\n"
         "    time.sleep(50)\n"
@@ -240,7 +248,13 @@ def test_a_terminal_that_goes_away_still_leaves_the_exit_code() -> None:
     )
     ours, theirs = os.openpty()
     with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=hear_all_signals,
     ) as process:
         os.close(theirs)
         assert b"ready" in os.read(ours, 100)
