@@ -6,11 +6,12 @@ import errno
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from utils import safetensors_file
 from utils.errors import CheckpointError
-from utils.pickle_scan import MalformedPickleError, Scan, scan
+from utils.pickle_scan import Scan, scan
 
 # Shared and expanded tensors may be larger than what is stored; a file of this many times its size is no weights.
 EXPANSION = 8
@@ -18,11 +19,9 @@ ROOM_BYTES = 16 * 1024 * 1024
 PICKLE_LIMIT = 32 * 1024 * 1024
 MEMBER_LIMIT = 100_000
 CHUNK_BYTES = 1024 * 1024
+FOLDER_BIT = 0x10
 # What Python's reader raises for damaged archives; a lock that was not asked for is a RuntimeError there.
-ZIP_FAULTS = (
-    MalformedPickleError, zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, UnicodeError,
-    LookupError,
-)  # fmt: skip
+ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, LookupError)
 ASK_AUTHOR = "ask its author for a file of plain tensors (a state dict) written with torch.save"
 
 
@@ -47,15 +46,18 @@ def check_archive(path: Path, *, is_verified: bool = False) -> None:
                 raise limit(path, f"{len(members)} members, {unpacked} bytes unpacked, of a file of {size} bytes")
             if members["data.pkl"].file_size > PICKLE_LIMIT:
                 raise limit(path, f"the list of tensors alone has {members['data.pkl'].file_size} bytes")
+            _require_files(path, members.values())
             if not is_verified:
                 _require_sums(path, archive)
             # Where no sum was written, the right content would be taken for wrong.
             del members["data.pkl"].CRC
             content = scan(archive.read(members["data.pkl"]))
+    except CheckpointError:
+        raise
     except ZIP_FAULTS as error:
         raise broken(path, f"its list of tensors cannot be followed: {error}") from None
     except OSError as error:
-        # A place before the beginning of the file: the table of contents is wrong, not the disk.
+        # A place that no file has: the table of contents is wrong, not the disk.
         if error.errno != errno.EINVAL:
             raise
         raise broken(path, "its table of contents points outside the file") from None
@@ -78,14 +80,29 @@ def check_safetensors(path: Path) -> None:
         raise (broken(path, str(error)) if error.is_cut else limit(path, str(error))) from None
 
 
+def _require_files(path: Path, members: Iterable[zipfile.ZipInfo]) -> None:
+    """Refuse members that Python's reader and torch's take for different things.
+
+    One that is marked as a folder has values for Python, while torch reads what lay in memory before; and Python
+    unpacks more methods than torch does.
+    """
+    for member in members:
+        if member.file_size and (member.is_dir() or member.external_attr & FOLDER_BIT):
+            raise broken(path, f"{member.filename} has values and is marked as a folder")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise broken(path, f"{member.filename} is packed by method {member.compress_type}")
+
+
 def _require_sums(path: Path, archive: zipfile.ZipFile) -> None:
     """Require of every member of a ZIP the check sum that the file gives for it.
 
-    torch does not look at these sums. It can also be told not to compute them: then none fits, which says nothing.
+    torch does not look at these sums. It can also be told not to compute them: then it writes zeros for all.
     """
-    members = [member for member in archive.infolist() if member.file_size]
+    members = archive.infolist()
+    if not any(member.CRC for member in members):
+        return
     bad = [member.filename for member in members if not _sum_fits(archive, member)]
-    if bad and len(bad) < len(members):
+    if bad:
         raise CheckpointError(
             "CKPT_HASH_MISMATCH",
             "The content of the checkpoint is not what was written: bits have changed since.",
@@ -116,6 +133,17 @@ def limit(path: Path, evidence: str) -> CheckpointError:
     )
 
 
+def unsafe(path: Path, evidence: str) -> CheckpointError:
+    """Return the error of a file that is a program."""
+    return CheckpointError(
+        "CKPT_UNSAFE",
+        "The checkpoint asks Python for more than plain tensors; nothing of it was run.",
+        where=str(path),
+        evidence=evidence,
+        next_command=ASK_AUTHOR,
+    )
+
+
 def broken(path: Path, evidence: str) -> CheckpointError:
     """Return the error of a file whose content ends early or cannot be followed."""
     return CheckpointError(
@@ -130,13 +158,7 @@ def broken(path: Path, evidence: str) -> CheckpointError:
 def _refuse_names(path: Path, content: Scan) -> None:
     refused = list(dict.fromkeys(content.refused()))
     if refused:
-        raise CheckpointError(
-            "CKPT_UNSAFE",
-            "The checkpoint asks Python for more than plain tensors; nothing of it was run.",
-            where=str(path),
-            evidence=f"it would import {', '.join(refused[:5])}" + (" ..." if len(refused) > 5 else ""),
-            next_command=ASK_AUTHOR,
-        )
+        raise unsafe(path, f"it would import {', '.join(refused[:5])}" + (" ..." if len(refused) > 5 else ""))
 
 
 def _check_tensors(path: Path, content: Scan, stored: dict[str, int], size: int) -> None:
@@ -159,4 +181,4 @@ def _check_tensors(path: Path, content: Scan, stored: dict[str, int], size: int)
         if tensor.reach > storage.count:
             raise limit(path, f"a tensor reaches to value {tensor.reach} of the {storage.count} in data/{storage.key}")
     if declared > EXPANSION * size + ROOM_BYTES:
-        raise limit(path, f"{len(content.tensors)} tensors of {declared:.4g} bytes in a file of {size} bytes")
+        raise limit(path, f"{len(content.tensors)} tensors of {declared} bytes in a file of {size} bytes")

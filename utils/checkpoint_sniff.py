@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from utils import safetensors_file
+from utils import archive_end, safetensors_file
 from utils.errors import CheckpointError
 from utils.pickle_scan import ALLOWED, names_in
 
@@ -143,16 +144,24 @@ def _require_whole_archive(path: Path) -> None:
     """Require the end of a ZIP, where its table of contents is, and that its content is torch's."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            # A name ends at a zero byte for Python, for torch it does not.
+            names = [member.orig_filename for member in archive.infolist()]
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError):
         raise _cut(path) from None
-    lists = [name for name in names if name.partition("/")[2] == "data.pkl"]
-    if len(set(names)) < len(names) or len(lists) > 1:
+    if not archive_end.is_plain(path):
+        raise CheckpointError(
+            "CKPT_TRUNCATED",
+            "The table of contents of the checkpoint is not where the end of the file says.",
+            where=str(path),
+            evidence=f"{path.stat().st_size} bytes; something was added, is missing, or was joined",
+            next_command="copy or download it again to the end, and compare the sizes (checkpoints/README.md)",
+        )
+    if ambiguous := _seen_in_two_ways(names):
         raise CheckpointError(
             "CKPT_UNSAFE",
             "The archive holds one thing twice, so two readers would see two contents.",
             where=str(path),
-            evidence=", ".join(lists) if len(lists) > 1 else next(name for name in names if names.count(name) > 1),
+            evidence=", ".join(ambiguous[:3]),
             next_command="ask its author for a file that torch.save has written",
         )
     inside = {name.partition("/")[2] for name in names}
@@ -167,6 +176,15 @@ def _require_whole_archive(path: Path) -> None:
     if "data.pkl" not in inside:
         evidence = f"it holds {', '.join(names[:3]) or 'nothing'}"
         raise _not_one(path, "a ZIP archive that torch did not write", "unpack it and give the file inside", evidence)
+
+
+def _seen_in_two_ways(names: list[str]) -> list[str]:
+    """Return names that one reader takes for equal and another does not.
+
+    torch's reader does not tell capital letters from small ones, and takes all members for those of one folder.
+    """
+    counts = Counter(name.partition("/")[2].lower() for name in names)
+    return [name for name in names if counts[name.partition("/")[2].lower()] > 1 or "\0" in name]
 
 
 def _cut(path: Path) -> CheckpointError:

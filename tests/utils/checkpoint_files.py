@@ -83,9 +83,16 @@ def members(content: object) -> dict[str, bytes]:
 
 def write_archive(path: Path, parts: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> None:
     """Write an archive by hand, with right check sums."""
-    with zipfile.ZipFile(path, "w", compression) as archive:
+    path.write_bytes(archive_bytes(parts, compression))
+
+
+def archive_bytes(parts: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    """Return an archive made by hand, with right check sums."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", compression) as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
+    return whole.getvalue()
 
 
 def edited(path: Path, content: object, change: Callable[[bytes], bytes], member: str = "data.pkl") -> None:

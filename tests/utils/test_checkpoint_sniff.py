@@ -271,15 +271,16 @@ def test_a_file_that_may_not_be_read_is_told_as_such(tmp_path: Path) -> None:
     assert refused(tmp_path / "a.pt").code == "CKPT_DENIED"
 
 
-def test_a_table_of_contents_that_points_outside_the_file_is_damage_and_no_matter_of_permission(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [10**6, 2**63 - 1, 2**64 - 1])
+def test_a_table_of_contents_that_points_outside_the_file_is_damage_and_no_matter_of_permission(
+    tmp_path: Path, place: int
+) -> None:
     """The system's error for such a place reads like a fault of the disk."""
-    path = tmp_path / "a.pt"
-    files.write_archive(path, files.members({"a": torch.ones(3)}))
-    content = bytearray(path.read_bytes())
-    content[-6:-2] = (int.from_bytes(content[-6:-2], "little") + 10).to_bytes(4, "little")
-    path.write_bytes(content)
-    error = refused(path)
-    assert error.code == "CKPT_TRUNCATED" and "outside" in error.evidence
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        for name, content in files.members({"a": torch.ones(3)}).items():
+            archive.writestr(name, content)
+        archive.getinfo("archive/data.pkl").header_offset = place
+    assert refused(tmp_path / "a.pt").code in ("CKPT_TRUNCATED", "CKPT_HASH_MISMATCH")
 
 
 def test_mutated_files_never_end_in_a_traceback(tmp_path: Path) -> None:
