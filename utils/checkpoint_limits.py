@@ -11,6 +11,7 @@ from pathlib import Path
 
 from utils import safetensors_file
 from utils.errors import CheckpointError
+from utils.pickle_machine import PickleLimitError, UnsafePickleError
 from utils.pickle_scan import Scan, scan
 
 # Shared and expanded tensors may be larger than what is stored; a file of this many times its size is no weights.
@@ -54,6 +55,10 @@ def check_archive(path: Path, *, is_verified: bool = False) -> None:
             content = scan(archive.read(members["data.pkl"]))
     except CheckpointError:
         raise
+    except PickleLimitError as error:
+        raise limit(path, f"its list of tensors holds {error}") from None
+    except UnsafePickleError as error:
+        raise unsafe(path, str(error)) from None
     except ZIP_FAULTS as error:
         raise broken(path, f"its list of tensors cannot be followed: {error}") from None
     except OSError as error:

@@ -87,3 +87,62 @@ def test_names_that_only_one_reader_takes_for_equal_are_refused(tmp_path: Path, 
     (tmp_path / "a.pt").write_bytes(raw)
     error = refused(tmp_path / "a.pt")
     assert error.code == "CKPT_UNSAFE" and "twice" in error.what
+
+
+def placed(path: Path, instructions: bytes) -> None:
+    """Write an archive whose list of tensors is made of these instructions."""
+    files.edited(path, {"a": torch.ones(3)}, lambda _: b"\x80\x02" + instructions + b".")
+
+
+@pytest.mark.parametrize(
+    "instructions",
+    [
+        b"}X\1\0\0\0actorch.storage\nUntypedStorage\n\x8a\x05\0\0\0\0\x10\x85Rs",
+        b"}X\1\0\0\0actorch\nfloat32\n)\x81s",
+        b"ccollections\nOrderedDict\n)R}X\5\0\0\0itemsK\5sb",
+        b"}X\1\0\0\0ac_codecs\nencode\nX\1\0\0\0xX\x08\0\0\0punycode\x86Rs",
+    ],
+    ids=["memory", "a kind called", "methods replaced", "slow encoding"],
+)
+def test_an_allowed_name_is_refused_where_it_does_what_weights_do_not_need(tmp_path: Path, instructions: bytes) -> None:
+    """Torch's safe reader allows all of these: memory for the asking, a dict whose `items` is a number, hours."""
+    placed(tmp_path / "a.pt", instructions)
+    error = refused(tmp_path / "a.pt")
+    assert error.code == "CKPT_UNSAFE" and "it would" in error.evidence
+
+
+TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n("
+LAUGH = b"K\1\x85" + b"".join(b"q" + bytes([n]) + b"h" + bytes([n]) + b"\x86" for n in range(60))
+STORED = b"(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0" + b"0X\3\0\0\0cpuK\3tQ"
+
+
+@pytest.mark.parametrize(
+    "instructions",
+    [
+        b"}" + LAUGH + b"K\1s",
+        b"}K\1" + b"\x85" * 200_000 + b"K\1s",
+        b"}K\1ccollections\nCounter\n](" + b"(" + b"K\1" * 9 + b"t" + b"e\x85Rs",
+        b"}K\1" + TENSOR + STORED + b"K\0" + LAUGH * 2 + b"\x89}tRs",
+        b"}K\1" + TENSOR + STORED + b"K\0" + 2 * (b"(" + b"K\1" * 99 + b"t") + b"\x89}tRs",
+        b"}" + b"]0" * 600_000,
+    ],
+    ids=["key that unfolds", "deep key", "long key in a counter", "sizes that unfold", "many axes", "instructions"],
+)  # fmt: skip
+def test_what_would_take_for_ever_is_refused_before_it_begins(tmp_path: Path, instructions: bytes) -> None:
+    """A key of sixty nested pairs has 2 to the 60 parts when it is hashed, and a run waits for ever."""
+    placed(tmp_path / "a.pt", instructions)
+    assert refused(tmp_path / "a.pt").code == "CKPT_LIMIT"
+
+
+def test_sizes_that_could_change_after_they_were_counted_are_refused(tmp_path: Path) -> None:
+    """Torch takes a list for a shape: its 1e12 values would be expanded from the three that are stored."""
+    listed = b"](J\0\xe1\xf5\5J\0\xe1\xf5\5e](K\0K\0e"
+    placed(tmp_path / "a.pt", b"}K\1" + TENSOR + STORED + b"K\0" + listed + b"\x89}tRs")
+    assert refused(tmp_path / "a.pt").code == "CKPT_TRUNCATED"
+
+
+@pytest.mark.parametrize("unit", [b".", b"N.", b"\x80\x02N.", b"]"])
+def test_pickles_in_endless_rows_are_told_in_no_time(tmp_path: Path, unit: bytes) -> None:
+    """Four megabytes of full stops were four million pickles, each copied to the end of the file."""
+    (tmp_path / "a.pt").write_bytes(unit * (4 * 1024 * 1024 // len(unit)))
+    assert refused(tmp_path / "a.pt").code in ("CKPT_NOT_A_CHECKPOINT", "CKPT_UNSAFE")
