@@ -9,7 +9,10 @@ from typing import Any
 
 import torch
 
-HEADER_LIMIT = 100_000_000
+# A tensor takes about a hundred bytes of header; as Python objects they are twenty times as large.
+HEADER_LIMIT = 10_000_000
+AXES_LIMIT = 64
+SIZE_LIMIT = 2**63
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
     "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
@@ -46,17 +49,15 @@ def header(path: Path) -> dict[str, Any]:
             raise HeaderError(f"the header claims {length} bytes; the file has {size}", is_cut=True)
         raw = file.read(length)
     try:
-        parts = json.loads(raw)
+        parts = json.loads(raw, object_pairs_hook=_once)
         parts.pop("__metadata__", None)
         for name, part in parts.items():
             _check(name, part)
-        end = max((part["data_offsets"][1] for part in parts.values()), default=0)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, HeaderError):
             raise
         raise HeaderError(f"the header cannot be read: {type(error).__name__}") from None
-    if end + 8 + length > size:
-        raise HeaderError(f"values up to byte {end + 8 + length} are declared; the file has {size}", is_cut=True)
+    _require_whole([part["data_offsets"] for part in parts.values()], size - 8 - length)
     return parts
 
 
@@ -79,13 +80,35 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict[str, torch.Tens
     return result
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dict of a JSON object, in which no name may come twice: readers differ in which one they take."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise HeaderError("the header names one thing twice")
+    return made
+
+
 def _check(name: str, part: dict[str, Any]) -> None:
     first, last = part["data_offsets"]
     dtype = DTYPES.get(part["dtype"])
     if dtype is None:
-        raise HeaderError(f"{name} has values of kind {part['dtype']!r}, which is not read here")
-    if any(not isinstance(size, int) or size < 0 for size in (first, last, *part["shape"])):
-        raise HeaderError(f"{name} has a size that is no whole number from 0 up")
-    declared = prod(part["shape"]) * dtype.itemsize
+        raise HeaderError(f"{name[:80]} has values of a kind that is not read here")
+    shape = part["shape"]
+    if not isinstance(shape, list) or len(shape) > AXES_LIMIT:
+        raise HeaderError(f"{name[:80]} has a shape that is no list of at most {AXES_LIMIT} sizes")
+    if any(type(size) is not int or not 0 <= size < SIZE_LIMIT for size in (first, last, *shape)):
+        raise HeaderError(f"{name[:80]} has a size that is no whole number from 0 up")
+    declared = prod(shape) * dtype.itemsize
     if last - first != declared:
-        raise HeaderError(f"{name} has shape {part['shape']}, {declared} bytes, and {last - first} bytes of values")
+        raise HeaderError(f"{name[:80]} has shape {shape}, {declared} bytes, and {last - first} bytes of values")
+
+
+def _require_whole(places: list[list[int]], size: int) -> None:
+    """Require that the tensors fill the `size` bytes of values, each byte once."""
+    end = 0
+    for first, last in sorted(places):
+        if first != end:
+            raise HeaderError(f"values overlap or have a gap at byte {min(first, end)}")
+        end = last
+    if end != size:
+        raise HeaderError(f"{end} bytes of values are declared; the file has {size}", is_cut=end > size)

@@ -146,3 +146,43 @@ def test_pickles_in_endless_rows_are_told_in_no_time(tmp_path: Path, unit: bytes
     """Four megabytes of full stops were four million pickles, each copied to the end of the file."""
     (tmp_path / "a.pt").write_bytes(unit * (4 * 1024 * 1024 // len(unit)))
     assert refused(tmp_path / "a.pt").code in ("CKPT_NOT_A_CHECKPOINT", "CKPT_UNSAFE")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"a": [0, 64], "b": [0, 64]},
+        {"a": [0, 40], "b": [32, 64]},
+        {"a": [0, 24], "b": [32, 64]},
+        {"a": [8, 64]},
+        {"a": [0, 60]},
+    ],
+    ids=["twice", "overlap", "gap", "gap in front", "gap behind"],
+)
+def test_safetensors_with_values_that_overlap_or_leave_gaps_are_refused(
+    tmp_path: Path, header: dict[str, list[int]]
+) -> None:
+    """One block under two names, or bytes under none, is what no writer makes."""
+    parts = {
+        name: {"dtype": "F32", "shape": [(last - first) // 4], "data_offsets": [first, last]}
+        for name, (first, last) in header.items()
+    }
+    (tmp_path / "a.safetensors").write_bytes(files.safetensors_bytes({}, **parts) + bytes(64))
+    assert refused(tmp_path / "a.safetensors").code == "CKPT_LIMIT"
+
+
+@pytest.mark.parametrize("shape", [[0, 10**30], [2**63, 0], [True, 16], [1] * 65 + [16], "16"])
+def test_safetensors_with_sizes_of_another_world_are_refused(tmp_path: Path, shape: object) -> None:
+    """No values are no excuse: torch ends in an overflow when it is to make the shape."""
+    values = 64 if isinstance(shape, str) or 16 in shape else 0
+    part = {"dtype": "F32", "shape": shape, "data_offsets": [0, values]}
+    (tmp_path / "a.safetensors").write_bytes(files.safetensors_bytes({}, a=part) + bytes(values))
+    assert refused(tmp_path / "a.safetensors").code == "CKPT_LIMIT"
+
+
+def test_safetensors_that_name_a_tensor_twice_are_refused(tmp_path: Path) -> None:
+    """Readers differ in which of the two they take."""
+    raw = files.safetensors_bytes({"a": torch.ones(2), "b": torch.ones(2)}).replace(b'"b"', b'"a"')
+    (tmp_path / "a.safetensors").write_bytes(raw)
+    error = refused(tmp_path / "a.safetensors")
+    assert error.code == "CKPT_LIMIT" and "twice" in error.evidence
