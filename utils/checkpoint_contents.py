@@ -12,6 +12,7 @@ import torch
 
 from utils.errors import CheckpointError
 from utils.findings import Finding
+from utils.message import printable
 
 PREFIXES = ("module.", "_orig_mod.", "model.")
 WRAPPERS = ("model_state_dict", "state_dict", "model")
@@ -63,7 +64,7 @@ def unwrap(content: Mapping[str, Any], source: Path) -> Weights:
     if prefix:
         done.append(f"the prefix {prefix!r} was taken off all {len(tensors)} names")
     plain = {str(name)[len(prefix) :]: value for name, value in tensors.items()}
-    return Weights(plain, f"{source}: {'; '.join(done)}." if done else "")
+    return Weights(plain, printable(f"{source}: {'; '.join(done)}.") if done else "")
 
 
 def _common_prefix(names: list[str]) -> str:
@@ -85,7 +86,8 @@ def leaves(content: Any, name: str = "") -> Iterator[tuple[str, Any]]:
                 continue
             seen.add(id(value))
             parts = value.items() if isinstance(value, Mapping) else enumerate(value)
-            waiting += reversed([(f"{name}.{key}" if name else str(key), part) for key, part in parts])
+            begin = f"{name}." if name else ""
+            waiting += reversed([(begin + printable(str(key)), part) for key, part in parts])
         elif isinstance(value, torch.Tensor | float):
             yield name, value
 

@@ -15,6 +15,7 @@ from utils import checkpoint
 from utils.checkpoint_contents import judge, unwrap
 from utils.errors import CheckpointError
 from utils.findings import Finding
+from utils.message import printable
 
 logger = logging.getLogger(__name__)
 Status = Literal["VALID", "SUSPECT", "INVALID", "UNREADABLE"]
@@ -48,7 +49,7 @@ class Verdict:
         if self.finding is not None:
             # Of a file that could be read the figures tell more than the sentence.
             told = self.finding.what if self.content is None else self.finding.evidence
-            reason = f": {self.finding.code} {told}"
+            reason = f": {self.finding.code} {printable(told)}"
         return f"{self.status:<10} - {name_in(self.path, folder)}{reason}"
 
     def to_json(self, folder: Path) -> dict[str, Any]:

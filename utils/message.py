@@ -9,4 +9,11 @@ def message(code: str, what: str, where: str = "", evidence: str = "", next_comm
     for label, text in (("where", where), ("evidence", evidence), ("next", next_command)):
         if text:
             lines.append(f"  {label + ':':<10}{text}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, "\n".join(lines).split("\n")))
+
+
+def printable(text: str) -> str:
+    """Return a line in which nothing moves the cursor or cannot be encoded: names in foreign files hold anything."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.utils import checkpoint_files as files
-from utils import checkpoint
+from utils import checkpoint, checkpoint_verdict
 from utils.errors import CheckpointError
 
 
@@ -186,3 +186,14 @@ def test_safetensors_that_name_a_tensor_twice_are_refused(tmp_path: Path) -> Non
     (tmp_path / "a.safetensors").write_bytes(raw)
     error = refused(tmp_path / "a.safetensors")
     assert error.code == "CKPT_LIMIT" and "twice" in error.evidence
+
+
+def test_names_that_move_the_cursor_or_cannot_be_written_are_shown_as_letters(tmp_path: Path) -> None:
+    """A name in a foreign file must not clear the screen, nor end the log in a UnicodeEncodeError."""
+    torch.save({"\x1b[2J\ud800": torch.full((2, 2), torch.nan)}, tmp_path / "a.pt")
+    weights = checkpoint.load_weights(tmp_path / "a.pt")
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load_strict(torch.nn.Linear(2, 2), weights, tmp_path / "a.pt", fresh_prefixes=())
+    verdict = checkpoint_verdict.examine(tmp_path / "a.pt")
+    for text in (str(caught.value), str(verdict.finding), verdict.line(tmp_path)):
+        assert "[2J" in text and all(line.isprintable() for line in text.split("\n"))
