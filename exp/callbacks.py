@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Mapping
@@ -126,6 +127,7 @@ class BestCheckpoint(Callback):
         score: name of the validation score.
         patience: epochs without improvement before stopping.
         description: what the weights belong to, for the JSON beside them.
+        as_safetensors: write best.safetensors too.
     """
 
     def __init__(
@@ -135,9 +137,10 @@ class BestCheckpoint(Callback):
         patience: int,
         *,
         description: Mapping[str, Any] | None = None,
+        as_safetensors: bool = False,
     ) -> None:
         self.run, self.score, self.patience = run, score, patience
-        self.description = description or {}
+        self.description, self.as_safetensors = description or {}, as_safetensors
         self.best: float | None = None
         self.best_epoch = 0
         self.undefined = 0
@@ -207,6 +210,10 @@ class BestCheckpoint(Callback):
     def _write(self) -> None:
         metadata = {"holds": "best weights", "epoch": self.best_epoch, self.score: self.best, **self.description}
         checkpoint.save(self.run / BEST, self.weights, metadata=metadata)
+        if self.as_safetensors:
+            # That format has room for text alone.
+            told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in metadata.items()}
+            checkpoint.save_safetensors((self.run / BEST).with_suffix(".safetensors"), self.weights, told)
 
     def require_an_epoch(self, trainer: Trainer) -> None:
         """Raise NumericalError where no epoch had a finite score."""

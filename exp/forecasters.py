@@ -105,6 +105,7 @@ class NetworkForecaster:
             config.validation_score,
             config.patience,
             description=keeping.description,
+            as_safetensors=self.settings.checkpoint.save_safetensors,
         )
         can_roll_back = self.settings.guard.nan_policy == "rollback"
         keeper = StateKeeper(run, self.settings.checkpoint, best, keeping, can_roll_back=can_roll_back)

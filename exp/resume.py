@@ -14,6 +14,7 @@ import torch
 import models
 from data_provider.factory import Splits
 from exp import run_description, training_state, verified_states
+from exp.callbacks import BEST
 from exp.finished_runs import comparable, stored_settings
 from exp.settings import Settings, resolve
 from exp.verified_states import Point
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 # Where a run is computed and kept, and how often its state is written, changes no number of it.
 OF_NO_CONSEQUENCE = {
     "is_training", "checkpoints", "model_id", "device", "gpu", "seed", "itr", "config", "preset", "task_name", "resume",
-    "allow_resume_changes", "checkpoint_minutes", "checkpoint_steps", "save_every_epochs",
+    "allow_resume_changes", "checkpoint_minutes", "checkpoint_steps", "save_every_epochs", "save_safetensors",
     "root_path", "data_path", "guard_level", "detect_anomaly",
 }  # fmt: skip
 Difference = tuple[str, Any, Any]
@@ -154,11 +155,10 @@ def _is_of_state(path: Path) -> bool:
 
 
 def _tells_more(path: Path, point: Point) -> bool:
-    file = path.with_name(path.name.removesuffix(".json"))
-    if file.name.startswith("best."):
-        epoch = verified_states.told(file, "epoch")
+    if path.name.startswith("best."):
+        epoch = verified_states.told(point.run / BEST, "epoch")
         return epoch is not None and epoch > point.state["epoch"]
-    step = verified_states.told(file, "step")
+    step = verified_states.told(path.with_name(path.name.removesuffix(".json")), "step")
     return step is not None and step > point.state["step"]
 
 

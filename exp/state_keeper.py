@@ -47,6 +47,10 @@ class CheckpointConfig:
         default=None, metadata={"help": "also keep checkpoint_epoch_<n>.pt every so many epochs"}
     )
 
+    save_safetensors: bool = field(
+        default=False, metadata={"help": "also write the best weights as best.safetensors, beside best.pt"}
+    )
+
     def __post_init__(self) -> None:
         for name in ("checkpoint_minutes", "checkpoint_steps", "save_every_epochs"):
             value = getattr(self, name)

@@ -18,6 +18,7 @@ from exp.forecasters import NetworkForecaster
 from exp.trainer import Trainer
 from tests import make_table
 from tests.run_ends import differences
+from utils import checkpoint
 
 WORDS = ["--preset", "smoke", "--batch_size", "8", "--train_epochs", "3", "--dropout", "0.2", "--learning_rate", "0.01"]
 NETWORKS = {
@@ -317,6 +318,16 @@ def test_what_cannot_be_resumed_is_told_by_name(
     assert ("finished" in said) is (place == "finished")
 
 
+def test_the_best_weights_are_written_as_safetensors_on_request(tmp_path: Path) -> None:
+    """Other tools read them without torch; the same numbers as in best.pt."""
+    project = Project(tmp_path)
+    assert project.start("--save_safetensors", "--train_epochs", "1") == 0
+    (run,) = project.runs()
+    plain, other = checkpoint.load(run / "best.pt"), checkpoint.load(run / "best.safetensors")
+    assert plain.keys() == other.keys() and all(torch.equal(plain[name], other[name]) for name in plain)
+    assert checkpoint.metadata(run / "best.safetensors")["epoch"] == "1"
+
+
 def test_a_finished_run_is_trained_longer_from_its_last_state(tmp_path: Path, whole: Path) -> None:
     """Three epochs were too few: the fourth follows, and the scores of the three are kept."""
     project = Project(tmp_path)
@@ -333,8 +344,6 @@ def test_a_state_of_a_gpu_goes_on_on_the_cpu_and_says_that_it_is_not_bitwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Trained on a borrowed card, finished on a laptop."""
-    from utils import checkpoint
-
     project = Project(tmp_path)
     run = project.cut_at(14, monkeypatch, "--checkpoint_steps", "3")
     state = checkpoint.load(run / "last.pt")
