@@ -98,8 +98,7 @@ class Bench:
         except Exception as error:
             return f"WRONG: {type(error).__name__}: {error}"
         wanted, about = self.truth[path]
-        # Where the JSON is taken for one of another program nothing is told of the file, which is true.
-        return "equal" if content == wanted and metadata in (about, None) else "WRONG: read as something else"
+        return "equal" if content == wanted and metadata == about else "WRONG: read as something else"
 
 
 def go_on(bench: Bench, tally: Tally, flips: int, seed: int) -> None:

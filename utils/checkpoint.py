@@ -48,7 +48,7 @@ def save(
         path: the file; its JSON lies beside it (`sidecar`).
         content: what `load` gives back.
         metadata: JSON-like values for the JSON; a number that is not finite becomes null there.
-        keep: where the file that lies at `path` goes, with its JSON, when it verifies; in the same file system.
+        keep: where a file of ours that lies at `path` goes, with its JSON, when it verifies; in the same file system.
 
     Raises:
         TypeError: the content or the metadata hold what could not be read again; the message names it.

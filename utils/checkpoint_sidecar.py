@@ -75,7 +75,8 @@ def claims(path: Path) -> tuple[Claim, ...] | None:
         record = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise _damaged(path, f"it cannot be read: {error}") from None
-    if not isinstance(record, dict) or "sha256" not in record:
+    # Either key marks it as ours, so that a flipped bit in one of the two does not make it foreign.
+    if not isinstance(record, dict) or not record.keys() & {"sha256", SELF_KEY}:
         return None
     if record.pop(SELF_KEY, None) != _own_hash(record):
         raise _damaged(path, f"its content does not fit its own {SELF_KEY}")
