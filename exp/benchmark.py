@@ -1,4 +1,4 @@
-"""Where the time goes, as ratios of one run: python -m exp.benchmark epoch|guard (bash scripts/benchmark.sh epoch).
+"""Where the time goes, as ratios of one run: python -m exp.benchmark epoch|guard|save (or scripts/benchmark.sh epoch).
 
 Sizes of `epoch` are those of the case: 6,224 windows of 1440 x 27, batches of 16. The model is small on purpose: the
 smaller it is, the larger the share of everything around it.
@@ -17,7 +17,7 @@ import torch
 
 import models
 from data_provider.windows import WindowSet, build_index
-from exp import guard_benchmark
+from exp import guard_benchmark, save_benchmark
 from exp.guard import GuardConfig
 from exp.objective import Objective
 from exp.trainer import Trainer, TrainerConfig
@@ -35,11 +35,11 @@ class BenchmarkConfig:
         UsageError: ``CONFIG``, there is no such part.
     """
 
-    part: str = field(default="epoch", metadata={"help": "what is measured: epoch, guard"})
+    part: str = field(default="epoch", metadata={"help": "what is measured: epoch, guard, save"})
     d_model: int = field(default=64, metadata={"help": "width of the model, for epoch"})
     e_layers: int = field(default=2, metadata={"help": "layers of the model, for epoch"})
-    preset: str = field(default="small", metadata={"help": "option whose step is measured, for guard"})
-    pairs: int = field(default=20, metadata={"help": "steps with and without in turn, for guard"})
+    preset: str = field(default="small", metadata={"help": "option that is measured, for guard and save"})
+    pairs: int = field(default=20, metadata={"help": "how often, for guard and save"})
 
     def __post_init__(self) -> None:
         if self.part not in PARTS:
@@ -68,12 +68,12 @@ class TimedWindows(WindowSet):
 class TimedTrainer(Trainer):
     """Counts the seconds inside steps, batches included."""
 
-    seconds = 0.0
+    step_seconds = 0.0
 
     def _step(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         started = time.perf_counter()
         result = super()._step(ids)
-        self.seconds += time.perf_counter() - started
+        self.step_seconds += time.perf_counter() - started
         return result
 
 
@@ -91,7 +91,7 @@ def measure_epoch(config: BenchmarkConfig) -> dict[str, float]:
     )
     (row,) = trainer.fit()
     total = row["train_seconds"]
-    outside = total - trainer.seconds + windows.seconds
+    outside = total - trainer.step_seconds + windows.seconds
     return {
         "windows": len(windows),
         "epoch_seconds": round(total, 2),
@@ -123,7 +123,11 @@ def _model(config: BenchmarkConfig) -> torch.nn.Module:
     return models.build("timer_xl_classifier", SimpleNamespace(**sizes, n_variables=N_VARIABLES, n_classes=2))
 
 
-PARTS = {"epoch": measure_epoch, "guard": lambda config: guard_benchmark.measure(config.preset, config.pairs)}
+PARTS = {
+    "epoch": measure_epoch,
+    "guard": lambda config: guard_benchmark.measure(config.preset, config.pairs),
+    "save": lambda config: save_benchmark.measure(config.preset, config.pairs),
+}
 
 
 def main(words: list[str]) -> int:

@@ -15,7 +15,9 @@ from exp.guard import GuardConfig
 from exp.settings import Dimensions, Settings, resolve
 from exp.trainer import TrainerConfig
 from utils import checkpoint, run_directory
+from utils.checkpoint_contents import judge
 from utils.errors import UsageError
+from utils.findings import require_no_error
 
 # Where a run is computed and kept says nothing about what it is.
 IGNORED_WHEN_MATCHING = {"is_training", "checkpoints", "device", "gpu", "itr", "config", "preset", "task_name"}
@@ -68,8 +70,14 @@ def stored_settings(stored: dict[str, Any], given: Mapping[str, Any]) -> Setting
 
 
 def load_forecaster(run: Path, settings: Settings, device: torch.device) -> Forecaster:
-    """Rebuild the model of a run from its config.json and best.pt."""
+    """Rebuild the model of a run from its config.json and best.pt.
+
+    Raises:
+        CheckpointError: best.pt is damaged, or holds a number that is not finite.
+    """
     dimensions = Dimensions(**run_directory.read_json(run / "config.json")["dimensions"])
     forecaster = forecasters.build(settings, dimensions, device)
-    forecaster.load_state(checkpoint.load(run / "best.pt"))
+    weights = checkpoint.load(run / "best.pt")
+    require_no_error(judge(weights, run / "best.pt"))
+    forecaster.load_state(weights)
     return forecaster

@@ -44,7 +44,7 @@ def measure(preset: str, pairs: int) -> dict[str, Any]:
     """
     flags = flags_of(preset)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    trainer = _trainer(flags, device)
+    trainer = random_trainer(flags, device)
     ids = torch.arange(trainer.config.batch_size, device=device)
     taken: dict[str, list[_Seconds]] = {"plain": [], "guarded": []}
     steps = {"plain": _plain_step, "guarded": _guarded_step}
@@ -89,7 +89,8 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _trainer(flags: dict[str, Any], device: torch.device) -> Trainer:
+def random_trainer(flags: dict[str, Any], device: torch.device) -> Trainer:
+    """Return a trainer of an option on random numbers in 27 variables."""
     windows = _windows(flags, device)
     sizes = {"n_variables": N_VARIABLES, "n_classes": 2, "n_marks": windows.marks.shape[1], "step_hours": 1}
     model = models.build("timer_xl_classifier", SimpleNamespace(**(flags | sizes))).to(device)

@@ -13,6 +13,7 @@ import torch
 import run as program
 from tests import make_table
 from tests.test_commands import ONE_EPOCH, OPTION_B, SCORE_AGAIN, TINY
+from utils import checkpoint
 
 
 @pytest.fixture
@@ -78,3 +79,13 @@ def test_weights_are_read_on_the_cpu_whatever_the_device(project: Path) -> None:
     (run,) = (path.parent for path in project.glob("checkpoints/c/*/scores.json"))
     stored = json.loads((run / "config.json").read_text())
     load_forecaster(run, stored_settings(stored, {}), torch.device("meta"))
+
+
+def test_a_run_whose_weights_are_not_finite_is_not_scored(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its file may be whole and still be of no use: every probability would be NaN."""
+    (path,) = project.glob("checkpoints/*/*/best.pt")
+    weights = checkpoint.load(path)
+    next(iter(weights.values())).view(-1)[0] = float("nan")
+    checkpoint.save(path, weights)
+    assert program.main(["--is_training", "0", "--d_model", "16"]) == 4
+    assert capsys.readouterr().err.startswith("CKPT_NONFINITE")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from exp import guard_benchmark
+from exp import guard_benchmark, save_benchmark
 from exp.presets import flags_of
 
 
@@ -13,7 +13,7 @@ def test_the_guarded_and_the_plain_step_move_the_weights_alike() -> None:
     ends = []
     for step in (guard_benchmark._plain_step, guard_benchmark._guarded_step):
         torch.manual_seed(0)
-        trainer = guard_benchmark._trainer(flags_of("smoke") | {"dropout": 0.0}, torch.device("cpu"))
+        trainer = guard_benchmark.random_trainer(flags_of("smoke") | {"dropout": 0.0}, torch.device("cpu"))
         trainer.model.eval()
         for _ in range(3):
             seconds = step(trainer, torch.arange(8))
@@ -28,3 +28,13 @@ def test_the_figures_are_those_of_the_option_asked_for() -> None:
     assert found["preset"] == "smoke" and found["pairs"] == 3 and found["plain_step_milliseconds"] > 0
     low, high = found["whole_step_ratio_percent_quartiles"]
     assert low <= found["whole_step_ratio_percent"] <= high
+
+
+def test_saving_is_measured_with_the_largest_state_there_is() -> None:
+    """Weights, two moments of each and another set of best weights: less would look cheaper than it is."""
+    found = save_benchmark.measure("smoke", 2)
+    trainer = guard_benchmark.random_trainer(flags_of("smoke"), torch.device("cpu"))
+    weights = sum(tensor.nbytes for tensor in trainer.model.state_dict().values())
+    assert found["state_bytes"] > 4 * weights and found["save_seconds"] > 0
+    share = found["save_seconds"] / (300 + found["save_seconds"])
+    assert abs(found["percent_of_five_minutes"] - 100 * share) < 0.01

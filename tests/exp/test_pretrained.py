@@ -11,6 +11,7 @@ import torch
 
 import run as program
 from exp import command_line, forecasters, pretrained
+from exp.forecasters import NetworkForecaster
 from exp.settings import Dimensions
 from tests import make_table
 from tests.utils import checkpoint_files as files
@@ -92,7 +93,7 @@ FAULTS: list[tuple[Callable[[dict[str, torch.Tensor], Path], object], str, str]]
     (lambda state, path: path.write_text(files.POINTER), "CKPT_NOT_A_CHECKPOINT", "git lfs pull"),
     (_cut, "CKPT_TRUNCATED", "compare the sizes"),
     (_bomb, "CKPT_UNSAFE", "pathlib"),
-    (lambda state, path: files.huge_view(path), "CKPT_LIMIT", "1 tensors of 4e+12 bytes"),
+    (lambda state, path: files.huge_view(path), "CKPT_LIMIT", "1 tensors of 4000000000000 bytes"),
     (_spoiled, "CKPT_NONFINITE", "head.weight"),
     (_wide, "CKPT_SHAPE", "--d_model 64"),
     (lambda state, path: torch.save(files.hugging_face(), path), "CKPT_LAYOUT", "timer-base-84m"),
@@ -142,3 +143,22 @@ def test_a_file_that_broke_after_the_checks_is_not_trained_from(trained: Path, t
     with pytest.raises(CheckpointError) as caught:
         pretrained.load(forecaster, settings)
     assert caught.value.code == "CKPT_NONFINITE"
+
+
+def test_every_tensor_of_the_checkpoint_arrives_and_the_fresh_ones_alone_are_left(trained: Path) -> None:
+    """Names that match prove nothing: filled with NaN before, nothing that was loaded may be NaN after."""
+    settings = command_line.read([*words(trained), "--adaptation"])
+    dimensions = Dimensions(2, 5, 96, 6, 2, 1, 2)
+    forecaster = forecasters.build(settings, dimensions, torch.device("cpu"))
+    assert isinstance(forecaster, NetworkForecaster)
+    own = forecaster.model.state_dict()
+    encoder = {
+        name: torch.rand_like(value) for name, value in own.items() if not name.startswith(pretrained.FRESH_PARTS)
+    }
+    with torch.no_grad():
+        for value in own.values():
+            value.fill_(float("nan"))
+    pretrained.load(forecaster, settings, encoder)
+    loaded = {name for name, value in forecaster.model.state_dict().items() if bool(value.isfinite().all())}
+    assert loaded == set(encoder) and len(loaded) < len(own)
+    assert all(torch.equal(forecaster.model.state_dict()[name], value) for name, value in encoder.items())
