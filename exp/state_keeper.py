@@ -16,13 +16,14 @@ from exp.verified_states import LAST, LAST_GOOD, Point
 from utils import checkpoint, run_directory
 from utils.checkpoint_contents import first_not_finite
 from utils.errors import CheckpointError, NumericalError, UsageError
-from utils.files import require_space
+from utils.files import require_space, storage_error
 from utils.signals import Interrupted
 
 logger = logging.getLogger(__name__)
 MOST_ROLLBACKS = 2
 # last.pt, last_good.pt, and the next one while it is written.
 STATES_ON_DISK = 3
+ELSEWHERE = "choose another folder with --checkpoints"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +109,7 @@ class StateKeeper:
         if self.keeping.point is not None:
             self._restore(trainer, self.keeping.point)
             logger.info("RESUMED at %s from %s", self.keeping.point.place, self.keeping.point.file)
-        weights = sum(tensor.nbytes for tensor in trainer.plain_model.state_dict().values())
-        # A state holds the weights, two moments of each and the best weights.
-        require_space(self.run, 4 * weights * STATES_ON_DISK)
+        self._require_space(trainer)
         if self.can_roll_back and trainer.step_number == 0:
             self.save(trainer)
 
@@ -178,6 +177,17 @@ class StateKeeper:
             MOST_ROLLBACKS,
         )
         return True
+
+    def _require_space(self, trainer: Trainer) -> None:
+        """Say before the first step, and not after days, that the states of this run do not fit the disk."""
+        weights = sum(tensor.nbytes for tensor in trainer.plain_model.state_dict().values())
+        # A state holds the weights, two moments of each and the best weights.
+        needed = 4 * weights * STATES_ON_DISK
+        try:
+            there = sum(path.stat().st_size for path in self.run.glob("last*.pt"))
+            require_space(self.run, max(0, needed - there), ELSEWHERE)
+        except OSError as error:
+            raise storage_error(error, self.run, ELSEWHERE, needed=needed) from error
 
     def _write(self, trainer: Trainer, path: Path, keep: Path | None = None) -> bool:
         state = training_state.capture(trainer, self.best.weights, is_best=self.best.is_of_now(trainer))
