@@ -18,7 +18,7 @@ from utils.pickle_scan import Scan, scan
 EXPANSION = 8
 ROOM_BYTES = 16 * 1024 * 1024
 PICKLE_LIMIT = 32 * 1024 * 1024
-MEMBER_LIMIT = 100_000
+MEMBER_LIMIT = 20_000
 CHUNK_BYTES = 1024 * 1024
 FOLDER_BIT = 0x10
 # What Python's reader raises for damaged archives; a lock that was not asked for is a RuntimeError there.

@@ -134,6 +134,14 @@ def test_what_would_take_for_ever_is_refused_before_it_begins(tmp_path: Path, in
     assert refused(tmp_path / "a.pt").code == "CKPT_LIMIT"
 
 
+def test_an_archive_of_more_members_than_tensors_can_be_listed_is_refused(tmp_path: Path) -> None:
+    """Each member costs a tenth of a millisecond before anything is known of it."""
+    parts = files.members({"a": torch.ones(3)}) | {f"archive/data/{number}": b"" for number in range(1, 20_001)}
+    files.write_archive(tmp_path / "a.pt", parts)
+    error = refused(tmp_path / "a.pt")
+    assert error.code == "CKPT_LIMIT" and "members" in error.evidence
+
+
 def test_sizes_that_could_change_after_they_were_counted_are_refused(tmp_path: Path) -> None:
     """Torch takes a list for a shape: its 1e12 values would be expanded from the three that are stored."""
     listed = b"](J\0\xe1\xf5\5J\0\xe1\xf5\5e](K\0K\0e"
