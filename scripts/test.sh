@@ -2,9 +2,11 @@
 # Sets up and passes all checks: style, types, tests (two workers). Further words go to pytest.
 #   bash scripts/test.sh                      everything
 #   bash scripts/test.sh tests/layers -x      some tests
+#   bash scripts/test.sh --long [PART ...]    the long campaigns instead: hours, in parts that can be stopped (--help)
 # Needs nothing but Python 3.11-3.13 and git; with an empty HOME too. Some minutes after the first installation.
 cd "$(dirname "$0")/.."
 source scripts/setup.sh --dev
+if [ "${1:-}" = --long ]; then exec "$PYTHON" -m tests.long "${@:2}"; fi
 
 echo "[test] 1 of 3: style"
 "$PYTHON" -m ruff check .
