@@ -21,7 +21,7 @@ from data_provider.factory import SPLIT_NAMES, Splits, load_splits
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import require_table
 from data_provider.splits import Boundaries
-from exp import figures, forecasters, pretrained, resume, run_description, scoring, verified_states
+from exp import figures, forecasters, pretrained, resume, resumed_run, run_description, scoring, verified_states
 from exp.diagnosis import command, preflight
 from exp.diagnosis.explain import Explainer
 from exp.diagnosis.report import Diagnosis
@@ -230,7 +230,7 @@ def _train_one(
             run_description.write(run, settings, splits, dimensions, device)
             own.write(run)
         else:
-            resume.prepare(point, device)
+            resumed_run.prepare(point, device)
         explain = Explainer(run, settings, dimensions, splits.preprocessing.variables, own)
         keeping = Keeping(
             description=run_description.of_state(settings, splits, dimensions), point=point, touch=lock.touch
@@ -242,7 +242,7 @@ def _train_one(
             _score_what_there_is(forecaster, splits, settings, run, error)
             raise
         except signals.Interrupted as stop:
-            raise resume.told_where(stop, run) from None
+            raise resumed_run.told_where(stop, run) from None
         verified_states.forget_last_good(run)
         return run, result
 

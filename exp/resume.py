@@ -5,23 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import models
 from data_provider.factory import Splits
-from exp import run_description, training_state, verified_states
-from exp.callbacks import BEST
+from exp import run_description, verified_states
 from exp.finished_runs import comparable, stored_settings
 from exp.settings import Settings, resolve
 from exp.verified_states import Point
-from utils import run_directory, run_lock, signals
+from utils import run_directory, run_lock
 from utils.errors import CheckpointError, UsageError
-from utils.files import TEMPORARY_SUFFIX, sha256
-from utils.reproducibility import commit, versions
+from utils.files import sha256
 
 logger = logging.getLogger(__name__)
 # Where a run is computed and kept, and how often its state is written, changes no number of it.
@@ -31,8 +26,6 @@ OF_NO_CONSEQUENCE = {
     "root_path", "data_path", "guard_level", "detect_anomaly",
 }  # fmt: skip
 Difference = tuple[str, Any, Any]
-# What a run writes as it goes on and at its end.
-RESULTS = ("metrics.jsonl", run_directory.FINISHED_FILE, "predictions", "figures")
 
 
 @dataclass(frozen=True)
@@ -85,81 +78,6 @@ def require_same_data(splits: Splits, point: Point, *, allowed: bool) -> None:
     before |= {f"preprocessing {name}": value for name, value in before.pop("preprocessing", {}).items()}
     found = [(name, before.get(name), value) for name, value in now.items() if before.get(name) != value]
     _require_same(found, point, allowed=allowed)
-
-
-def set_later_files_aside(point: Point) -> None:
-    """Move what the run wrote after this state into a folder of its own, so that nothing is lost.
-
-    Nothing is moved where the state is the newest of the run.
-
-    Raises:
-        StorageError: a file cannot be moved.
-    """
-    later = _later(point)
-    if not later:
-        return
-    aside = point.run / f"before-resume-{datetime.now():%Y%m%d-%H%M%S}"
-    run_directory.make_folder(aside)
-    run_directory.move_all(later, aside)
-    logger.info("  what the run wrote after that is kept in %s", aside)
-
-
-def prepare(point: Point, device: torch.device) -> None:
-    """Make a run directory ready to go on: leftovers removed, later files aside, this resumption written down.
-
-    Raises:
-        StorageError: the directory cannot be written.
-    """
-    for left_over in sorted(point.run.glob(f"*{TEMPORARY_SUFFIX}")):
-        logger.info("  removed what a save was cut in: %s", left_over)
-        left_over.unlink()
-    set_later_files_aside(point)
-    row = {
-        "time": datetime.now().isoformat(timespec="seconds"),
-        "file": point.file.name,
-        "step": point.state["step"],
-        "passed_over": list(point.passed_over),
-        "device": training_state.device_name(device),
-        "commit": commit(),
-        **versions(),
-    }
-    run_directory.append_json_line(point.run / "resumes.jsonl", row)
-
-
-def told_where(stop: signals.Interrupted, run: Path) -> signals.Interrupted:
-    """Return an interruption with the state that a run has kept, unless it tells of one already."""
-    if stop.where:
-        return stop
-    step = verified_states.told(run / verified_states.LAST, "step")
-    if step is None:
-        return signals.Interrupted(where=run, evidence=stop.evidence, next_command=stop.next_command)
-    return signals.Interrupted(
-        where=run,
-        evidence=f"step {step} is saved in {verified_states.LAST}",
-        next_command=f"python run.py --resume {run}",
-    )
-
-
-def _later(point: Point) -> list[Path]:
-    """Return the files of a run that tell of steps after this state."""
-    entries = sorted(point.run.iterdir())
-    states = [path for path in entries if _is_of_state(path) and _tells_more(path, point)]
-    results = [path for path in entries if path.name.startswith(RESULTS)]
-    if not states and not any(path.name == run_directory.FINISHED_FILE for path in results):
-        return []
-    return [*states, *results]
-
-
-def _is_of_state(path: Path) -> bool:
-    return verified_states.is_state(path.name.removesuffix(".json")) or path.name.startswith("best.")
-
-
-def _tells_more(path: Path, point: Point) -> bool:
-    if path.name.startswith("best."):
-        epoch = verified_states.told(point.run / BEST, "epoch")
-        return epoch is not None and epoch > point.state["epoch"]
-    step = verified_states.told(path.with_name(path.name.removesuffix(".json")), "step")
-    return step is not None and step > point.state["step"]
 
 
 def _named(place: Path) -> Point:
