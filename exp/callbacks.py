@@ -160,10 +160,14 @@ class BestCheckpoint(Callback):
             self.undefined = 0
             if self._is_better(value):
                 self._keep(trainer, value, row["epoch"])
-        if row["epoch"] - self.best_epoch < self.patience:
+        if not self.stops_after(row["epoch"]):
             return False
         logger.info("No better %s for %d epochs: stopping.", self.score, self.patience)
         return True
+
+    def stops_after(self, epoch: int) -> bool:
+        """Return whether patience is over."""
+        return epoch - self.best_epoch >= self.patience
 
     def state(self) -> dict[str, Any]:
         """Return the best score, its epoch and how many undefined ones there were."""

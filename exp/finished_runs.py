@@ -63,10 +63,18 @@ def comparable(name: str, value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def stored_settings(stored: dict[str, Any], given: Mapping[str, Any]) -> Settings:
-    """Rebuild the settings of a run from its config.json; what is given now wins."""
+def stored_settings(
+    stored: dict[str, Any], given: Mapping[str, Any], resolved: Mapping[str, Any] | None = None
+) -> Settings:
+    """Rebuild the settings of a run from its config.json; what is given now wins.
+
+    Args:
+        stored: content of config.json.
+        given: the flags typed.
+        resolved: also what presets and a file give, where that is to win too.
+    """
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored["flags"].items()}
-    return Settings.from_values(values | dict(given), given)
+    return Settings.from_values(values | dict(given if resolved is None else resolved), given)
 
 
 def load_forecaster(run: Path, settings: Settings, device: torch.device) -> Forecaster:

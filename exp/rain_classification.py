@@ -226,11 +226,13 @@ def _train_one(
         if loaded:
             logger.info("%s", loaded)
         own = copy.deepcopy(diagnosis)
-        if point is None:
+        may_change = settings.checkpoint.allow_resume_changes
+        if point is not None:
+            resumed_run.prepare(point, device, is_described_anew=may_change)
+        if point is None or may_change:
             run_description.write(run, settings, splits, dimensions, device)
+        if point is None:
             own.write(run)
-        else:
-            resumed_run.prepare(point, device)
         explain = Explainer(run, settings, dimensions, splits.preprocessing.variables, own)
         keeping = Keeping(
             description=run_description.of_state(settings, splits, dimensions), point=point, touch=lock.touch

@@ -59,8 +59,8 @@ def plan(settings: Settings) -> Plan:
     point = _named(Path(wanted))
     run_lock.require_free(point.run)
     stored = run_directory.read_json(point.run / "config.json")
-    mine = stored_settings(stored, {name: value for name, value in settings.given.items() if name != "seed"})
-    given = resolve(settings.given)
+    given = {name: value for name, value in resolve(settings.given).items() if name != "seed"}
+    mine = stored_settings(stored, settings.given, given)
     changed = _flag_differences(given, stored["flags"])
     _require_same([*changed, *_data_difference(mine, point)], point, allowed=settings.checkpoint.allow_resume_changes)
     return Plan(mine, {stored["flags"]["seed"]: point})
@@ -90,7 +90,7 @@ def _named(place: Path) -> Point:
                 where=f"--resume {place}",
                 evidence=f"it has {run_directory.FINISHED_FILE}",
                 next_command=f"python run.py --is_training 0 scores it again; --resume {place / verified_states.LAST} "
-                "--train_epochs N --allow_resume_changes trains it longer",
+                "--train_epochs N --allow_resume_changes trains it longer (with --patience N where it stopped early)",
             )
         point = verified_states.newest(place)
         if point is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from exp import training_state, verified_states
+from exp import run_description, training_state, verified_states
 from exp.callbacks import BEST
 from exp.verified_states import Point
 from utils import run_directory, signals
@@ -20,25 +20,13 @@ logger = logging.getLogger(__name__)
 RESULTS = ("metrics.jsonl", run_directory.FINISHED_FILE, "predictions", "figures")
 
 
-def set_later_files_aside(point: Point) -> None:
-    """Move what the run wrote after this state into a folder of its own, so that nothing is lost.
-
-    Nothing is moved where the state is the newest of the run.
-
-    Raises:
-        StorageError: a file cannot be moved.
-    """
-    later = _later(point)
-    if not later:
-        return
-    aside = point.run / f"before-resume-{datetime.now():%Y%m%d-%H%M%S}"
-    run_directory.make_folder(aside)
-    run_directory.move_all(later, aside)
-    logger.info("  what the run wrote after that is kept in %s", aside)
-
-
-def prepare(point: Point, device: torch.device) -> None:
+def prepare(point: Point, device: torch.device, *, is_described_anew: bool = False) -> None:
     """Make a run directory ready to go on: leftovers removed, later files aside, this resumption written down.
+
+    Args:
+        point: where the run goes on.
+        device: where it computes from now on.
+        is_described_anew: its flags or data may change, so what they were is kept aside too.
 
     Raises:
         StorageError: the directory cannot be written.
@@ -46,7 +34,10 @@ def prepare(point: Point, device: torch.device) -> None:
     for left_over in sorted(point.run.glob(f"*{TEMPORARY_SUFFIX}")):
         logger.info("  removed what a save was cut in: %s", left_over)
         left_over.unlink()
-    set_later_files_aside(point)
+    aside = point.run / f"before-resume-{datetime.now():%Y%m%d-%H%M%S}"
+    _set_later_files_aside(point, aside)
+    if is_described_anew:
+        run_directory.copy_all([point.run / name for name in run_description.FILES], aside)
     row = {
         "time": datetime.now().isoformat(timespec="seconds"),
         "file": point.file.name,
@@ -71,6 +62,18 @@ def told_where(stop: signals.Interrupted, run: Path) -> signals.Interrupted:
         evidence=f"step {step} is saved in {verified_states.LAST}",
         next_command=f"python run.py --resume {run}",
     )
+
+
+def _set_later_files_aside(point: Point, aside: Path) -> None:
+    """Move what the run wrote after this state into a folder of its own, so that nothing is lost.
+
+    Nothing is moved where the state is the newest of the run.
+    """
+    later = _later(point)
+    if later:
+        run_directory.make_folder(aside)
+        run_directory.move_all(later, aside)
+        logger.info("  what the run wrote after that is kept in %s", aside)
 
 
 def _later(point: Point) -> list[Path]:

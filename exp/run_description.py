@@ -16,9 +16,13 @@ from utils import run_directory
 from utils.files import sha256
 from utils.reproducibility import environment, versions
 
+FILES = ("config.json", "environment.json", "preprocessing.json")
+
 
 def write(run: Path, settings: Settings, splits: Splits, dimensions: Dimensions, device: torch.device) -> None:
-    """Write config.json, environment.json and preprocessing.json into a new run directory.
+    """Write config.json, environment.json and preprocessing.json into a run directory.
+
+    Where they are there already, the weights that the run began with stay as they were told.
 
     Raises:
         StorageError: one cannot be written.
@@ -43,7 +47,12 @@ def write(run: Path, settings: Settings, splits: Splits, dimensions: Dimensions,
         },
     )
     weights = Path(settings.run.pretrain_model_path) if settings.run.adaptation else None
-    run_directory.write_json(run / "environment.json", environment(device, splits.table.source, weights))
+    is_new = not (run / "environment.json").exists()
+    record = environment(device, splits.table.source, weights if is_new else None)
+    if not is_new:
+        before = run_directory.read_json(run / "environment.json")
+        record |= {name: before[name] for name in ("weights", "weights_sha256")}
+    run_directory.write_json(run / "environment.json", record)
     run_directory.write_json(run / "preprocessing.json", splits.preprocessing.to_json())
 
 

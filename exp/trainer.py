@@ -91,6 +91,10 @@ class Callback:
         """See one row of the history, already complete; return True to stop the training."""
         raise NotImplementedError
 
+    def stops_after(self, epoch: int) -> bool:  # noqa: ARG002
+        """Return whether what it remembers is a reason to train no further epoch after this one."""
+        return False
+
     def state(self) -> dict[str, Any]:
         """Return what it remembers, as plain values."""
         return {}
@@ -320,6 +324,14 @@ class Trainer:
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
         self.schedule._last_lr = rates
+
+    def follow_flags(self, rate_scale: float) -> None:
+        """Take rate and decay from the flags: a state that was put back may have been saved under others."""
+        rate, decay = self.config.learning_rate, self.config.weight_decay
+        for group in self.optimizer.param_groups:
+            group["initial_lr"], group["weight_decay"] = rate, decay
+        self.schedule.base_lrs = [rate] * len(self.optimizer.param_groups)
+        self.scale_rates(rate_scale)
 
     def _batches(self) -> tuple[torch.Tensor, ...]:
         """Return the window ids of each step, in an order that depends on seed and epoch alone."""

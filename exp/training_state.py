@@ -90,12 +90,14 @@ def restore(trainer: Trainer, state: Mapping[str, Any], source: Path) -> None:
     trainer.sums = EpochSums(trainer.device)
     trainer.sums.values.copy_(progress["sums"])
     trainer.seconds, trainer.learning_rate = progress["seconds"], progress["learning_rate"]
-    trainer.rate_scale, trainer.rollbacks = progress["rate_scale"], progress["rollbacks"]
-    trainer.is_stopped = progress["is_stopped"]
+    trainer.rollbacks = progress["rollbacks"]
+    trainer.follow_flags(progress["rate_scale"])
     trainer.watch.load_state(progress["watch"])
     trainer.guard.load_state(progress["guard"])
     for callback in trainer.callbacks:
         callback.load_state(progress["callbacks"].get(type(callback).__name__, {}))
+    # With more patience than when it was saved, a training that had stopped goes on.
+    trainer.is_stopped = progress["is_stopped"] and any(one.stops_after(trainer.epoch) for one in trainer.callbacks)
     # The weights at the start of the epoch are not kept: without them a diagnosis has one experiment less.
     trainer.epoch_start = {}
     if sampler != _sampler(trainer) and len(trainer.history) < trainer.epoch:

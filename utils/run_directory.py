@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,17 @@ def move_all(paths: Sequence[Path], folder: Path) -> None:
             path.rename(folder / path.name)
         except OSError as error:
             raise storage_error(error, path) from error
+
+
+def copy_all(paths: Sequence[Path], folder: Path) -> None:
+    """Copy files into a folder, which is made where it is not there.
+
+    Raises:
+        StorageError: one cannot be copied.
+    """
+    make_folder(folder)
+    for path in paths:
+        write_whole(folder / path.name, partial(shutil.copyfile, path))
 
 
 def all_runs(checkpoints: str, model_id: str) -> list[Path]:

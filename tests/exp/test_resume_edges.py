@@ -1,0 +1,119 @@
+"""Where resuming meets the unusual: moved files, changed flags, other seeds, a state that is no longer the newest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exp.forecasters import NetworkForecaster
+from tests.exp.test_resume import Cut, Project
+from utils import checkpoint
+
+SAVES = ["--checkpoint_steps", "3"]
+SHORT = ["--train_epochs", "1"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _without_figures() -> Iterator[None]:
+    """Leave out the drawing, which is not looked at here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("exp.rain_classification._draw", lambda *_: [])
+        patch.setattr("exp.diagnosis.report.find_spec", lambda _: None)
+        yield
+
+
+def rows(run: Path) -> list[dict]:
+    """Return metrics.jsonl."""
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def config(run: Path) -> dict:
+    """Return the flags of a run."""
+    return json.loads((run / "config.json").read_text())["flags"]
+
+
+@pytest.mark.parametrize("how", ["typed", "from a file"])
+def test_a_rate_that_was_allowed_to_change_is_the_rate_of_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The table of differences would name a rate, and the optimizer would go on with the old one."""
+    project = Project(tmp_path)
+    run = project.cut_at(5, monkeypatch, *SAVES)
+    words = ["--learning_rate", "0.002", "--weight_decay", "0.3"]
+    if how == "from a file":
+        (tmp_path / "flags.yaml").write_text("learning_rate: 0.002\nweight_decay: 0.3\nseed: 7\n")
+        project.words.remove("--learning_rate")
+        project.words.remove("0.01")
+        words = ["--config", str(tmp_path / "flags.yaml")]
+    assert project.start("--resume", str(run), "--allow_resume_changes", *words) == 0
+    group = checkpoint.load(run / "last.pt")["optimizer_state_dict"]["param_groups"][0]
+    assert (group["lr"], group["weight_decay"]) == (0.002, 0.3)
+    assert [row["learning_rate"] for row in rows(run)] == [0.002] * 3
+
+
+def test_what_was_allowed_to_change_is_what_the_run_says_of_itself_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scoring and predicting rebuild the model from config.json: it must be the one the weights were trained as."""
+    project = Project(tmp_path)
+    run = project.cut_at(5, monkeypatch, *SAVES)
+    (tmp_path / "table.csv").write_bytes((tmp_path / "table.csv").read_bytes() + b"\n")
+    before = json.loads((run / "environment.json").read_text())["data_sha256"]
+    words = ["--allow_resume_changes", "--resume", str(run), "--train_epochs", "2", "--clamp_logits", "2"]
+    assert project.start(*words) == 0
+    assert (config(run)["train_epochs"], config(run)["clamp_logits"]) == (2, 2.0)
+    assert json.loads((run / "environment.json").read_text())["data_sha256"] != before
+    (aside,) = run.glob("before-resume-*")
+    assert config(aside)["train_epochs"] == 3
+    assert json.loads((aside / "environment.json").read_text())["data_sha256"] == before
+
+
+def test_a_run_that_stopped_early_is_trained_longer_with_more_patience(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command that the program itself names would score the run again and train nothing."""
+    project = Project(tmp_path)
+    monkeypatch.setattr(NetworkForecaster, "_validate", worse_each_time())
+    assert project.start("--patience", "1") == 0
+    (run,) = project.runs()
+    assert len(rows(run)) == 2
+    capsys.readouterr()
+    assert project.start("--resume", str(run), "--patience", "1") == 2
+    assert "--patience" in capsys.readouterr().err
+    last = str(run / "last.pt")
+    assert project.start("--resume", last, "--patience", "9", "--allow_resume_changes") == 0
+    assert len(rows(run)) == 3
+
+
+def test_a_run_that_stopped_early_stays_stopped_when_its_scoring_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut while it was scored, it would train epochs that the whole run has not."""
+    project = Project(tmp_path)
+    monkeypatch.setattr(NetworkForecaster, "_validate", worse_each_time())
+    with monkeypatch.context() as patch:
+        patch.setattr("exp.scoring.evaluate", raise_cut)
+        with pytest.raises(Cut):
+            project.start("--patience", "1")
+    assert project.start("--patience", "1", "--resume", "auto") == 0
+    assert len(rows(project.runs()[0])) == 2
+
+
+def worse_each_time():
+    """Return a validation whose loss rises."""
+    usual, calls = NetworkForecaster._validate, 0
+
+    def validate(self: NetworkForecaster, windows: object) -> dict:
+        nonlocal calls
+        calls += 1
+        return usual(self, windows) | {"validation_loss": float(calls)}
+
+    return validate
+
+
+def raise_cut(*_: object, **__: object) -> None:
+    """End the run here."""
+    raise Cut
