@@ -57,12 +57,12 @@ def plan(settings: Settings) -> Plan:
     if wanted == "auto":
         return _automatic(settings)
     point = _named(Path(wanted))
-    run_lock.require_free(point.run)
-    stored = run_directory.read_json(point.run / "config.json")
+    stored = _stored(point.run)
     given = {name: value for name, value in resolve(settings.given).items() if name != "seed"}
     mine = stored_settings(stored, settings.given, given)
     changed = _flag_differences(given, stored["flags"])
-    _require_same([*changed, *_data_difference(mine, point)], point, allowed=settings.checkpoint.allow_resume_changes)
+    changed += _data_difference(mine, point.state.get("data_sha256"))
+    _require_same(changed, point, allowed=settings.checkpoint.allow_resume_changes)
     return Plan(mine, {stored["flags"]["seed"]: point})
 
 
@@ -82,7 +82,10 @@ def require_same_data(splits: Splits, point: Point, *, allowed: bool) -> None:
 
 def _named(place: Path) -> Point:
     """Return the state that a directory or file stands for."""
+    if place.is_symlink():
+        place = place.resolve()
     if place.is_dir():
+        run_lock.require_free(place)
         if (place / run_directory.FINISHED_FILE).exists():
             raise UsageError(
                 "CONFIG",
@@ -97,6 +100,7 @@ def _named(place: Path) -> Point:
             _tell_passed_over(point)
             return point
     elif place.is_file():
+        run_lock.require_free(place.parent)
         return verified_states.read(place)
     raise UsageError(
         "CONFIG",
@@ -107,31 +111,59 @@ def _named(place: Path) -> Point:
     )
 
 
+def _stored(run: Path) -> dict[str, Any]:
+    """Return what config.json of a run says.
+
+    Raises:
+        UsageError: there is none that can be read, so nobody knows which flags the states belong to.
+    """
+    path = run / "config.json"
+    try:
+        stored: dict[str, Any] = run_directory.read_json(path)
+        stored["flags"]["seed"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UsageError(
+            "CONFIG",
+            "This is no directory of a run: its flags are not there.",
+            where=str(path),
+            evidence=f"{type(error).__name__}: {error}",
+            next_command="copy a state, with its JSON, into the directory of its run; a run is copied as a whole",
+        ) from None
+    return stored
+
+
 def _automatic(settings: Settings) -> Plan:
-    """Find the newest unfinished run of this model_id with these flags; with several seeds, the one that was cut."""
+    """Find the newest unfinished run of this model_id with these flags; with several seeds, the one that was cut.
+
+    Of several seeds those that are finished are kept, unless all are: then the command asks for new ones.
+    """
     first = settings.run.seed
     seeds = range(first, first + settings.run.itr)
     runs = run_directory.all_runs(settings.run.checkpoints, settings.run.model_id)
     equal = {seed: [run for run in runs if _is_equal(run, settings, seed)] for seed in seeds}
-    points = {}
+    done = {} if len(seeds) == 1 else {seed: _finished(equal[seed], settings) for seed in seeds}
+    finished = {seed: run for seed, run in done.items() if run is not None}
     for seed in seeds:
-        point = _newest_unfinished(equal[seed], settings)
+        newer = equal[seed]
+        if seed in finished:
+            newer = newer[: newer.index(finished[seed])]
+        point = _newest_unfinished(newer, settings)
         if point is not None:
-            run_lock.require_free(point.run)
-            points[seed] = point
-            break
-    if not points:
-        logger.info("--resume auto: no unfinished run of %s with these flags; starting anew.", settings.run.model_id)
-        return Plan(settings)
-    cut = next(iter(points))
-    done = {seed: _finished(equal[seed]) for seed in range(first, cut)}
-    return Plan(settings, points, {seed: run for seed, run in done.items() if run is not None})
+            finished.pop(seed, None)
+            return Plan(settings, {seed: point}, finished)
+    if len(finished) == len(seeds):
+        finished = {}
+    kept = f"; kept: seed {', '.join(map(str, finished))}" if finished else ""
+    name = settings.run.model_id
+    logger.info("--resume auto: no unfinished run of %s with these flags; starting anew%s.", name, kept)
+    return Plan(settings, finished=finished)
 
 
 def _newest_unfinished(runs: list[Path], settings: Settings) -> Point | None:
     for run in runs:
         if (run / run_directory.FINISHED_FILE).exists():
             continue
+        run_lock.require_free(run)
         try:
             point = verified_states.newest(run)
         except CheckpointError as error:
@@ -140,7 +172,7 @@ def _newest_unfinished(runs: list[Path], settings: Settings) -> Point | None:
         if point is None:
             logger.info("--resume auto: passed over %s: no state was saved yet", run)
             continue
-        different = _data_difference(settings, point)
+        different = _data_difference(settings, point.state.get("data_sha256"))
         if different:
             logger.info("--resume auto: passed over %s: the table is another one", run)
             continue
@@ -149,13 +181,23 @@ def _newest_unfinished(runs: list[Path], settings: Settings) -> Point | None:
     return None
 
 
-def _finished(runs: list[Path]) -> Path | None:
-    return next((run for run in runs if (run / run_directory.FINISHED_FILE).exists()), None)
+def _finished(runs: list[Path], settings: Settings) -> Path | None:
+    """Return the newest finished run on the same table."""
+    for run in runs:
+        if (run / run_directory.FINISHED_FILE).exists():
+            about = run_directory.read_json(run / "environment.json")
+            if not _data_difference(settings, about["data_sha256"]):
+                return run
+    return None
 
 
 def _is_equal(run: Path, settings: Settings, seed: int) -> bool:
-    stored = run_directory.read_json(run / "config.json")["flags"]
-    return stored.get("seed") == seed and not _flag_differences(settings.as_flags(), stored)
+    try:
+        stored = _stored(run)["flags"]
+    except UsageError as error:
+        logger.warning("--resume auto: passed over %s: %s", run, error.evidence)
+        return False
+    return stored["seed"] == seed and not _flag_differences(settings.as_flags(), stored)
 
 
 def _flag_differences(now: Mapping[str, Any], stored: Mapping[str, Any]) -> list[Difference]:
@@ -167,12 +209,11 @@ def _flag_differences(now: Mapping[str, Any], stored: Mapping[str, Any]) -> list
     ]
 
 
-def _data_difference(settings: Settings, point: Point) -> list[Difference]:
+def _data_difference(settings: Settings, stored: Any) -> list[Difference]:
     path = settings.data.path
     if not path.is_file():
         return []  # told in full, with all else that is missing, before anything is read
     now = sha256(path)
-    stored = point.state.get("data_sha256")
     return [] if now == stored else [(f"table {path}, SHA-256", stored, now)]
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from exp.forecasters import NetworkForecaster
+from tests import make_table
 from tests.exp.test_resume import Cut, Project
-from utils import checkpoint
+from utils import checkpoint, run_lock
 
 SAVES = ["--checkpoint_steps", "3"]
 SHORT = ["--train_epochs", "1"]
@@ -117,3 +119,101 @@ def worse_each_time():
 def raise_cut(*_: object, **__: object) -> None:
     """End the run here."""
     raise Cut
+
+
+@pytest.mark.parametrize("place", ["a file alone", "a file kept aside", "a damaged config.json"])
+def test_a_state_outside_of_a_run_directory_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    """What to do with it is one sentence; a traceback is none."""
+    project = Project(tmp_path)
+    run = project.cut_at(5, monkeypatch, *SAVES)
+    named = run
+    if place == "a damaged config.json":
+        (run / "config.json").write_text("{")
+    else:
+        folder = tmp_path / "alone" if place == "a file alone" else run / "before-resume-20260101-000000"
+        folder.mkdir()
+        named = Path(shutil.copy2(run / "last.pt", folder))
+    assert project.start("--resume", str(named)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("CONFIG") and "config.json" in said
+
+
+def test_auto_passes_over_a_run_whose_config_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One broken run of many must not keep all others from being resumed."""
+    project = Project(tmp_path, SHORT)
+    run = project.cut_at(5, monkeypatch, *SAVES)
+    broken = run.with_name(run.name + "-1")
+    shutil.copytree(run, broken)
+    (broken / "config.json").write_text("{}")
+    assert project.start("--resume", "auto") == 0
+    said = capsys.readouterr().out
+    assert f"passed over {broken}" in said and "RESUMED at step 3" in said and (run / "scores.json").is_file()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "slash", "copy"])
+def test_a_run_is_found_through_a_link_a_slash_or_as_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Names that lead to the same bytes lead to the same run; a copy goes on where it lies."""
+    project = Project(tmp_path, SHORT)
+    run = project.cut_at(5, monkeypatch, *SAVES)
+    named, goes_on = f"{run}/", run
+    if kind == "copy":
+        goes_on = tmp_path / "copy"
+        named = str(shutil.copytree(run, goes_on))
+    elif kind != "slash":
+        (tmp_path / "link").symlink_to(run / "last.pt" if kind == "file" else run)
+        named = "link"
+    monkeypatch.chdir(tmp_path)
+    assert project.start("--resume", named) == 0
+    assert (goes_on / "scores.json").is_file() and (run / "scores.json").exists() is (kind != "copy")
+
+
+def test_auto_keeps_no_finished_seed_of_another_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean over three seeds would be one over two tables."""
+    project = Project(tmp_path, SHORT)
+    assert project.start("--seed", "0") == 0
+    content = make_table.frame()
+    content.loc[5, "t2m"] += 1
+    make_table.write(tmp_path, content=content)
+    project.cut_at(5, monkeypatch, "--seed", "1", *SAVES)
+    assert project.start("--itr", "2", "--resume", "auto") == 0
+    assert sorted(config(run)["seed"] for run in project.runs()) == [0, 0, 1]
+
+
+def test_auto_keeps_the_finished_seeds_of_a_command_cut_before_the_next_one_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A kill in the first minutes of the second seed would cost the night of the first one."""
+    project = Project(tmp_path, SHORT)
+    assert project.start("--seed", "0") == 0
+    project.cut_at(2, monkeypatch, "--seed", "1")
+    assert project.start("--itr", "2", "--resume", "auto") == 0
+    assert sorted(config(run)["seed"] for run in project.runs()) == [0, 1, 1]
+    assert "seed 0 is finished" in capsys.readouterr().out
+
+
+def test_auto_takes_no_seed_up_again_that_was_finished_since(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run given up last week would be finished in place of the seed that was cut today."""
+    project = Project(tmp_path, SHORT)
+    old = project.cut_at(5, monkeypatch, *SAVES)
+    old = old.rename(old.with_name("timer_xl_classifier-seed0-20200101-000000"))
+    assert project.start("--seed", "0") == 0
+    cut = project.cut_at(5, monkeypatch, "--seed", "1", *SAVES)
+    assert project.start("--itr", "2", "--resume", "auto") == 0
+    assert (cut / "scores.json").is_file() and not (old / "scores.json").exists()
+
+
+def test_a_run_that_is_at_work_and_has_saved_nothing_yet_is_not_started_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A scheduler that starts its job again too early must hear of the first one."""
+    project = Project(tmp_path)
+    run = project.cut_at(2, monkeypatch)
+    with run_lock.hold(run):
+        assert project.start("--resume", "auto") == 7
+    assert capsys.readouterr().err.startswith("RUN_LOCKED") and project.runs() == [run]
