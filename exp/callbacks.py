@@ -182,21 +182,26 @@ class BestCheckpoint(Callback):
         return bool(self.weights) and self.best_epoch == trainer.epoch == len(trainer.history)
 
     def write_unless_there(self) -> None:
-        """Write best.pt where it is missing, damaged, or of another epoch than the best one.
+        """Write best.pt, and best.safetensors, where one is missing, damaged, or of another epoch than the best one.
 
         Raises:
             StorageError: it cannot be written.
         """
-        path = self.run / BEST
-        if not self.weights:
-            return
+        files = [self.run / BEST, *([self._safetensors] if self.as_safetensors else [])]
+        if self.weights and not all(map(self._is_of_best_epoch, files)):
+            self._write()
+
+    @property
+    def _safetensors(self) -> Path:
+        return (self.run / BEST).with_suffix(".safetensors")
+
+    def _is_of_best_epoch(self, path: Path) -> bool:
         try:
             checkpoint.load(path)
-            is_there = (checkpoint.metadata(path) or {}).get("epoch") == self.best_epoch
+            told = checkpoint.metadata(path) or {}
         except CheckpointError:
-            is_there = False
-        if not is_there:
-            self._write()
+            return False
+        return str(told.get("epoch")) == str(self.best_epoch)
 
     def _keep(self, trainer: Trainer, value: float, epoch: int) -> None:
         weights = {name: tensor.detach().cpu().clone() for name, tensor in trainer.plain_model.state_dict().items()}
@@ -217,7 +222,7 @@ class BestCheckpoint(Callback):
         if self.as_safetensors:
             # That format has room for text alone.
             told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in metadata.items()}
-            checkpoint.save_safetensors((self.run / BEST).with_suffix(".safetensors"), self.weights, told)
+            checkpoint.save_safetensors(self._safetensors, self.weights, told)
 
     def require_an_epoch(self, trainer: Trainer) -> None:
         """Raise NumericalError where no epoch had a finite score."""

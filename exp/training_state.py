@@ -17,7 +17,7 @@ from exp.epoch_sums import EpochSums
 from exp.trainer import Trainer
 from utils import checkpoint, run_directory
 from utils.errors import CheckpointError
-from utils.reproducibility import generator_states, hardware, restore_generators
+from utils.reproducibility import generator_states, restore_generators
 
 logger = logging.getLogger(__name__)
 NEEDED = (
@@ -131,7 +131,7 @@ def require_whole(state: Mapping[str, Any], source: Path) -> None:
 
 def device_name(device: torch.device) -> str:
     """Return what decides whether two runs agree to the last bit: the kind of device, and the card."""
-    return str(hardware(device).get("card", device.type))
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _sampler(trainer: Trainer) -> dict[str, int]:

@@ -217,3 +217,14 @@ def test_a_run_that_is_at_work_and_has_saved_nothing_yet_is_not_started_twice(
     with run_lock.hold(run):
         assert project.start("--resume", "auto") == 7
     assert capsys.readouterr().err.startswith("RUN_LOCKED") and project.runs() == [run]
+
+
+def test_best_weights_are_written_as_safetensors_when_that_is_asked_for_at_the_resumption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best epoch may lie before the cut, and no later one would write the file."""
+    project = Project(tmp_path)
+    monkeypatch.setattr(NetworkForecaster, "_validate", worse_each_time())
+    run = project.cut_at(14, monkeypatch, *SAVES)
+    assert project.start("--resume", str(run), "--save_safetensors") == 0
+    assert checkpoint.metadata(run / "best.safetensors")["epoch"] == "1"
