@@ -33,7 +33,7 @@ from exp.state_keeper import Keeping
 from exp.verified_states import Point
 from utils import checkpoint, run_directory, run_lock, signals
 from utils.errors import DataError, ForeseenError, NumericalError, join
-from utils.files import sha256
+from utils.files import sha256, storage_error
 from utils.findings import Finding, require_no_error
 from utils.reproducibility import choose_device, seed_everything
 from utils.verification import format_table
@@ -54,9 +54,10 @@ def train(settings: Settings) -> list[Path]:
     """
     plan = resume.plan(settings)
     settings = plan.settings
-    _require_inputs(settings)
+    inputs = resume.without_weights_not_needed(plan)
+    _require_inputs(inputs)
     device = choose_device(settings.run.device, settings.run.gpu)
-    splits, diagnosis = _examine(settings, device)
+    splits, diagnosis = _examine(inputs, device)
     first = settings.run.seed
     runs, results = [], []
     for seed in range(first, first + settings.run.itr):
@@ -349,8 +350,15 @@ def _summarise(settings: Settings, runs: list[Path], results: list[dict[str, Any
 
 @contextmanager
 def log_to(path: Path) -> Iterator[None]:
-    """Copy what is logged into a file for as long as the block runs."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    """Copy what is logged into a file for as long as the block runs.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise storage_error(error, path) from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,17 @@ def plan(settings: Settings) -> Plan:
     changed += _data_difference(mine, point.state.get("data_sha256"))
     _require_same(changed, point, allowed=settings.checkpoint.allow_resume_changes)
     return Plan(mine, {stored["flags"]["seed"]: point})
+
+
+def without_weights_not_needed(plan: Plan) -> Settings:
+    """Return the settings without pre-trained weights that are gone, where every run goes on from a state."""
+    settings = plan.settings
+    run, seeds = settings.run, range(settings.run.seed, settings.run.seed + settings.run.itr)
+    if not run.adaptation or Path(run.pretrain_model_path).exists() or set(seeds) - {*plan.points, *plan.finished}:
+        return settings
+    logger.info("  %s is gone and not needed: the state holds all weights", run.pretrain_model_path)
+    given = {name: value for name, value in settings.given.items() if name != "pretrain_model_path"}
+    return replace(settings, run=replace(run, adaptation=False), given=given)
 
 
 def require_same_data(splits: Splits, point: Point, *, allowed: bool) -> None:

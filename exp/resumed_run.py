@@ -12,7 +12,8 @@ from exp import run_description, training_state, verified_states
 from exp.callbacks import BEST
 from exp.verified_states import Point
 from utils import run_directory, signals
-from utils.files import TEMPORARY_SUFFIX
+from utils.errors import LockError
+from utils.files import TEMPORARY_SUFFIX, storage_error
 from utils.reproducibility import commit, versions
 
 logger = logging.getLogger(__name__)
@@ -29,11 +30,16 @@ def prepare(point: Point, device: torch.device, *, is_described_anew: bool = Fal
         is_described_anew: its flags or data may change, so what they were is kept aside too.
 
     Raises:
+        LockError: ``RUN_LOCKED``: another process went on from this state since it was read.
         StorageError: the directory cannot be written.
     """
+    _require_still(point)
     for left_over in sorted(point.run.glob(f"*{TEMPORARY_SUFFIX}")):
         logger.info("  removed what a save was cut in: %s", left_over)
-        left_over.unlink()
+        try:
+            left_over.unlink()
+        except OSError as error:
+            raise storage_error(error, left_over) from error
     aside = point.run / f"before-resume-{datetime.now():%Y%m%d-%H%M%S}"
     _set_later_files_aside(point, aside)
     if is_described_anew:
@@ -64,6 +70,20 @@ def told_where(stop: signals.Interrupted, run: Path) -> signals.Interrupted:
     )
 
 
+def _require_still(point: Point) -> None:
+    """Look once more, now that the directory is held: the state was read before."""
+    step = verified_states.told(point.file, "step")
+    if point.file.exists() and step in (None, point.state["step"]):
+        return
+    raise LockError(
+        "RUN_LOCKED",
+        "The run has gone on in another process since its state was read.",
+        where=str(point.run),
+        evidence=f"{point.file.name} was at step {point.state['step']}, and is {'gone' if step is None else step} now",
+        next_command="the same command again, which goes on from where the run is now",
+    )
+
+
 def _set_later_files_aside(point: Point, aside: Path) -> None:
     """Move what the run wrote after this state into a folder of its own, so that nothing is lost.
 
@@ -77,13 +97,16 @@ def _set_later_files_aside(point: Point, aside: Path) -> None:
 
 
 def _later(point: Point) -> list[Path]:
-    """Return the files of a run that tell of steps after this state."""
+    """Return the files of a run that tell of steps after this state, the mark of a finished run first.
+
+    So a kill while they are moved leaves no finished run without its weights, and states that tell what is left.
+    """
     entries = sorted(point.run.iterdir())
     states = [path for path in entries if _is_of_state(path) and _tells_more(path, point)]
     results = [path for path in entries if path.name.startswith(RESULTS)]
     if not states and not any(path.name == run_directory.FINISHED_FILE for path in results):
         return []
-    return [*states, *results]
+    return [*sorted(results, key=lambda path: path.name != run_directory.FINISHED_FILE), *states]
 
 
 def _is_of_state(path: Path) -> bool:

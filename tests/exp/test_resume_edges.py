@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
+from exp import resumed_run, verified_states
 from exp.forecasters import NetworkForecaster
 from tests import make_table
 from tests.exp.test_resume import Cut, Project
 from utils import checkpoint, run_lock
+from utils.errors import LockError
 
 SAVES = ["--checkpoint_steps", "3"]
 SHORT = ["--train_epochs", "1"]
@@ -208,6 +211,23 @@ def test_auto_takes_no_seed_up_again_that_was_finished_since(tmp_path: Path, mon
     assert (cut / "scores.json").is_file() and not (old / "scores.json").exists()
 
 
+def test_the_pretrained_file_is_not_needed_once_a_state_holds_all_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the machine where a run goes on, nobody has copied 335 MB that are not read."""
+    project = Project(tmp_path, SHORT)
+    first = project.cut_at(5, monkeypatch, *SAVES)
+    weights = tmp_path / "weights.pth"
+    torch.save(dict(checkpoint.load(first / "last.pt")["model_state_dict"]), weights)
+    shutil.rmtree(first)
+    adapt = ["--adaptation", "--pretrain_model_path", str(weights)]
+    run = project.cut_at(5, monkeypatch, *SAVES, *adapt)
+    weights.unlink()
+    assert project.start("--resume", "auto", *adapt) == 0
+    assert str(weights) in capsys.readouterr().out and (run / "scores.json").is_file()
+    assert project.start(*adapt) == 4, "a new run needs it"
+
+
 def test_a_run_that_is_at_work_and_has_saved_nothing_yet_is_not_started_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -219,6 +239,47 @@ def test_a_run_that_is_at_work_and_has_saved_nothing_yet_is_not_started_twice(
     assert capsys.readouterr().err.startswith("RUN_LOCKED") and project.runs() == [run]
 
 
+def test_a_state_that_another_process_went_on_from_meanwhile_is_not_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two commands find the same state; the slower one would put aside what the faster one has done since."""
+    project = Project(tmp_path, SHORT)
+    run = project.cut_at(5, monkeypatch, *SAVES)
+    point = verified_states.newest(run)
+    assert project.start("--resume", str(run)) == 0
+    before = sorted(path.name for path in run.iterdir())
+    assert point is not None
+    with pytest.raises(LockError, match="gone on"):
+        resumed_run.prepare(point, torch.device("cpu"))
+    assert sorted(path.name for path in run.iterdir()) == before
+
+
+def test_a_kill_while_later_files_are_put_aside_leaves_no_run_that_looks_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """scores.json without its weights would be found by --is_training 0, and what is left would be overwritten."""
+    project = Project(tmp_path, ["--train_epochs", "2", "--save_every_epochs", "1"])
+    assert project.start() == 0
+    (run,) = project.runs()
+    moved = []
+    usual = Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        if "before-resume" in str(target) and len(moved) == 2:
+            raise Cut
+        moved.append(path.name)
+        return usual(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", rename)
+        with pytest.raises(Cut):
+            project.start("--resume", str(run / "checkpoint_epoch_1.pt"))
+    assert not (run / "scores.json").exists() and (run / "last.pt").exists()
+    metrics = [path.read_text() for path in run.rglob("metrics.jsonl")]
+    assert project.start("--resume", str(run / "checkpoint_epoch_1.pt")) == 0
+    assert metrics[0] in [path.read_text() for path in run.glob("before-resume-*/metrics.jsonl")]
+
+
 def test_best_weights_are_written_as_safetensors_when_that_is_asked_for_at_the_resumption(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,3 +289,19 @@ def test_best_weights_are_written_as_safetensors_when_that_is_asked_for_at_the_r
     run = project.cut_at(14, monkeypatch, *SAVES)
     assert project.start("--resume", str(run), "--save_safetensors") == 0
     assert checkpoint.metadata(run / "best.safetensors")["epoch"] == "1"
+
+
+def test_a_directory_that_does_not_let_itself_be_made_ready_ends_with_6(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A log that is a folder stands for one that may not be written; neither is a fault of the program."""
+    project = Project(tmp_path, SHORT)
+    run = project.cut_at(5, monkeypatch, *SAVES)
+    (run / "train.log").unlink()
+    (run / "train.log").mkdir()
+    assert project.start("--resume", str(run)) == 6
+    assert capsys.readouterr().err.startswith("STORAGE_DENIED")
+    (run / "train.log").rmdir()
+    (run / "last.pt.writing").mkdir()
+    assert project.start("--resume", str(run)) == 6
+    assert capsys.readouterr().err.startswith("STORAGE_DENIED")
