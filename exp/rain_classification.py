@@ -234,6 +234,8 @@ def _train_one(
             run_description.write(run, settings, splits, dimensions, device)
         if point is None:
             own.write(run)
+        else:
+            own.recall(run)
         explain = Explainer(run, settings, dimensions, splits.preprocessing.variables, own)
         keeping = Keeping(
             description=run_description.of_state(settings, splits, dimensions), point=point, touch=lock.touch

@@ -52,6 +52,12 @@ class Finding:
             kind=type(error),
         )
 
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], kind: type[ForeseenError]) -> Finding:
+        """Return what `to_json` wrote down; the kind of its error is not in it."""
+        names = ("code", "severity", "what", "where", "evidence", "figures")
+        return cls(**{name: content[name] for name in names}, next_command=content["next"], kind=kind)
+
     def as_error(self) -> ForeseenError:
         """Return the error of this finding."""
         return self.kind(self.code, self.what, where=self.where, evidence=self.evidence, next_command=self.next_command)

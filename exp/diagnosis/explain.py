@@ -71,7 +71,9 @@ class Explainer:
         return verdict
 
     def _write(self, trainer: Trainer, suspect: Suspect, verdict: Verdict, number: int) -> None:
-        self.diagnosis.bad_steps.append(verdict)
+        # A step that is taken again after a resumption is told once.
+        others = [earlier for earlier in self.diagnosis.bad_steps if earlier.parts() != verdict.parts()]
+        self.diagnosis.bad_steps[:] = [*others, verdict]
         self.diagnosis.verdict = verdict
         self.diagnosis.batch = verdict.record
         self.diagnosis.steps = list(trainer.watch.recent)

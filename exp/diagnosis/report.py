@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from exp.diagnosis.verdict import Verdict
 from utils import run_directory
 from utils.findings import Finding
 
+logger = logging.getLogger(__name__)
 DIAGNOSIS_VERSION = 1
 JSON_FILE, PAGE_FILE = "diagnosis.json", "diagnosis.html"
 Answer = Literal["innocent", "guilty", "handled", "not checked"]
@@ -81,6 +83,14 @@ class Diagnosis:
     def errors(self) -> list[Finding]:
         """The findings that stop a run."""
         return [finding for finding in self.findings if finding.severity == "error"]
+
+    def recall(self, folder: Path) -> None:
+        """Take over the bad steps that an earlier part of the run wrote into a folder; none where nothing was."""
+        try:
+            earlier = run_directory.read_json(folder / JSON_FILE)["bad_steps"]
+            self.bad_steps[:0] = [Verdict.from_json(content) for content in earlier]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            logger.warning("  what %s said of earlier bad steps cannot be read: %s", folder / JSON_FILE, error)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

@@ -36,6 +36,16 @@ class Verdict:
         """Return the verdict of a step before the training was interrupted, without its figures."""
         return cls(finding=Finding(severity="error", kind=NumericalError, **parts))
 
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Verdict:
+        """Return the verdict that `to_json` wrote down."""
+        return cls(
+            finding=Finding.from_json(content, NumericalError),
+            rules_out=tuple(content["rules_out"]),
+            also=tuple(Finding.from_json(other, NumericalError) for other in content["also"]),
+            record=content["record"],
+        )
+
     @property
     def code(self) -> str:
         """Cause code in capitals."""

@@ -12,6 +12,7 @@ import torch
 
 from exp import resumed_run, verified_states
 from exp.forecasters import NetworkForecaster
+from exp.trainer import Trainer
 from tests import make_table
 from tests.exp.test_resume import Cut, Project
 from utils import checkpoint, run_lock
@@ -305,3 +306,30 @@ def test_a_directory_that_does_not_let_itself_be_made_ready_ends_with_6(
     (run / "last.pt.writing").mkdir()
     assert project.start("--resume", str(run)) == 6
     assert capsys.readouterr().err.startswith("STORAGE_DENIED")
+
+
+def test_causes_found_before_the_cut_stay_in_the_diagnosis_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second bad step of a night would wipe out the first, which is the one that matters."""
+    project = Project(tmp_path)
+    bad_steps(monkeypatch, 4, 14, 18)
+    run = project.cut_at(16, monkeypatch, *SAVES)
+    (first, second) = json.loads((run / "diagnosis.json").read_text())["bad_steps"]
+    (run / "last.pt").unlink()  # so that last_good.pt of step 12 is gone on from, and step 14 comes again
+    assert project.start("--resume", str(run)) == 0
+    found = json.loads((run / "diagnosis.json").read_text())
+    assert [step["where"] for step in found["bad_steps"]][:2] == [first["where"], second["where"]]
+    assert len(found["bad_steps"]) == 2 and found["bad_steps"][0] == first
+    assert first["where"] in (run / "diagnosis.html").read_text()
+
+
+def bad_steps(patch: pytest.MonkeyPatch, *numbers: int) -> None:
+    """Make the loss of these attempted steps NaN."""
+    usual = Trainer._backward
+
+    def backward(trainer: Trainer, ids: torch.Tensor):
+        loss, correct = usual(trainer, ids)
+        return (loss * float("nan") if trainer.step_number + 1 in numbers else loss), correct
+
+    patch.setattr(Trainer, "_backward", backward)
