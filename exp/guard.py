@@ -174,6 +174,8 @@ class Guard:
             loss: scalar training loss, detached, on the device.
         """
         assert self._step is not None, "before_forward comes first"
+        # Before the scaler looks at these gradients: where the run goes back, it must not have begun with them.
+        self.read_pending()
         given = gradients(self._parameters)
         # Anomaly mode can end a backward pass before its first gradient; a scaler refuses to look at none.
         scaler = self.scaler if given else None
@@ -186,7 +188,6 @@ class Guard:
         bad = ~(torch.isfinite(norm) & torch.isfinite(loss))
         if self.clip_grad_norm > 0:
             clip_grads_with_norm_(self._parameters, self.clip_grad_norm, norm)
-        self.read_pending()
         self._step_unless(bad)
         if scaler is not None:
             scaler.update()

@@ -21,6 +21,8 @@ from utils.signals import Interrupted
 
 logger = logging.getLogger(__name__)
 MOST_ROLLBACKS = 2
+# Causes that come back at any rate.
+NOT_OF_THE_RATE = ("DATA_", "OUT_OF_MEMORY")
 # last.pt, last_good.pt, and the next one while it is written.
 STATES_ON_DISK = 3
 ELSEWHERE = "choose another folder with --checkpoints"
@@ -153,8 +155,8 @@ class StateKeeper:
         )
 
     def rolled_back(self, trainer: Trainer, error: NumericalError) -> bool:
-        """Go back to the newest verified state at half the rates, at most twice and never for what the data did."""
-        if not self.can_roll_back or trainer.rollbacks >= MOST_ROLLBACKS or error.code.startswith("DATA_"):
+        """Go back to the newest verified state at half the rates, at most twice, for what a lower rate can heal."""
+        if not self.can_roll_back or trainer.rollbacks >= MOST_ROLLBACKS or error.code.startswith(NOT_OF_THE_RATE):
             return False
         try:
             point = verified_states.newest(self.run)

@@ -265,6 +265,8 @@ class Trainer:
                     bar.set_postfix(self._progress(), refresh=False)
                 if self.keeper is not None:
                     self.keeper.step_taken(self)
+                if signals.requested():
+                    self.guard.read_pending()  # a bad step goes the usual way, before anything is saved
                 signals.check()
             self.guard.read_pending()
 

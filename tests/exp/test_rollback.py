@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from data_provider.windows import WindowSet
+from exp.guard import Guard
+from exp.objective import Objective
 from exp.trainer import Trainer
 from tests.exp.test_resume import Project
 from tests.run_ends import differences
+from utils import signals
 
 WORDS = ["--nan_policy", "rollback", "--checkpoint_steps", "4", "--max_skipped_steps", "0"]
 
@@ -106,3 +112,57 @@ def test_a_run_that_was_rolled_back_and_cut_ends_like_one_that_was_not_cut(
         run = project.cut_at(23, monkeypatch)
     assert project.start("--resume", "auto") == 0
     assert differences(whole.runs()[0], run) == []
+
+
+def test_float16_is_rolled_back_where_the_host_hears_of_a_step_one_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a GPU the error comes in the middle of the next step, whose gradients the scaler has divided already."""
+    project = Project(tmp_path, [*WORDS, "--amp", "fp16"])
+    monkeypatch.setattr("exp.trainer.Guard", partial(Guard, reads_late=True))
+    break_weight_at(monkeypatch, 15, times=1)
+    assert project.start() == 0
+    assert "ROLLED_BACK: to step 12" in capsys.readouterr().out
+
+
+def test_too_large_a_batch_is_not_rolled_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It does not fit at half the rate either, and the user waits three times to be told so."""
+    usual = Objective.backward
+
+    def backward(objective: Objective, model: torch.nn.Module, windows: WindowSet, ids: torch.Tensor, **words: object):
+        steps.append(ids)
+        if len(steps) >= 15:
+            raise torch.OutOfMemoryError("Tried to allocate 2.00 GiB")
+        return usual(objective, model, windows, ids, **words)
+
+    steps: list[torch.Tensor] = []
+    project = Project(tmp_path, WORDS)
+    monkeypatch.setattr(Objective, "backward", backward)
+    assert project.start() == 5
+    said = capsys.readouterr()
+    assert "ROLLED_BACK" not in said.out and said.err.startswith("OUT_OF_MEMORY")
+
+
+def test_a_signal_after_a_bad_step_that_nobody_has_heard_of_yet_leaves_it_to_be_healed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The verdict of the last step arrives while the state is saved, and must go the way of every other."""
+    monkeypatch.setattr("exp.trainer.Guard", partial(Guard, reads_late=True))
+    monkeypatch.setattr(signals, "_state", signals._State())
+    project = Project(tmp_path, WORDS)
+    break_weight_at(monkeypatch, 15, times=1)
+    with monkeypatch.context() as patch:
+        usual = Trainer._step
+
+        def step(trainer: Trainer, ids: torch.Tensor):
+            answer = usual(trainer, ids)
+            if trainer.step_number == 15:
+                signals._on_signal(signal.SIGTERM, None)
+            return answer
+
+        patch.setattr(Trainer, "_step", step)
+        assert project.start() == 75
+    said = capsys.readouterr()
+    assert "ROLLED_BACK: to step 12" in said.out and "is saved in last.pt" in said.err
