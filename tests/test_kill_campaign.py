@@ -17,6 +17,7 @@ from tests.kills import checks
 from tests.kills.bench import COMMON
 from tests.kills.points import Journal
 from tests.kills.program import ROOT
+from utils import run_lock
 
 KILLS, SIGNALS = 20, 8
 
@@ -101,7 +102,7 @@ def test_a_sound_run_passes_the_checks(run: Path, finished: Path) -> None:
     step = json.loads((run / "last.pt.json").read_text())["metadata"]["step"]
     found = checks.after_kill(run, saved(run, step))
     assert (found["step"], found["faults"]) == (step, []) and found["verdicts"] == {"VALID": 3}
-    assert checks.at_end(finished, run) == []
+    assert checks.at_end(finished, run, is_killed=False) == []
 
 
 def flip(path: Path) -> None:
@@ -141,7 +142,15 @@ def test_what_differs_or_is_left_behind_at_the_end_is_a_fault(run: Path, finishe
         (run / name).write_bytes((run / name).read_bytes() + b"\0")
     else:
         (run / name).touch()
-    assert any(name in fault for fault in checks.at_end(finished, run))
+    assert any(name in fault for fault in checks.at_end(finished, run, is_killed=False))
+    is_trace_of_a_kill = name in ("best.pt.writing", "run.lock")
+    assert bool(checks.at_end(finished, run, is_killed=True)) != is_trace_of_a_kill
+
+
+def test_a_lock_that_is_still_held_is_a_fault(run: Path, finished: Path) -> None:
+    """The next run in this directory would be refused."""
+    with run_lock.hold(run):
+        assert any("lock is held" in fault for fault in checks.at_end(finished, run, is_killed=True))
 
 
 def test_a_file_called_valid_that_cannot_be_used_is_a_fault(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

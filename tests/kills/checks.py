@@ -11,10 +11,9 @@ import torch
 from exp import verified_states
 from tests.kills.points import Journal
 from tests.run_ends import differences
-from utils import checkpoint_verdict
+from utils import checkpoint_verdict, run_lock
 from utils.errors import CheckpointError
 from utils.files import TEMPORARY_SUFFIX
-from utils.run_lock import LOCK_FILE
 
 
 def after_kill(run: Path, journal: Journal) -> dict[str, Any]:
@@ -42,13 +41,21 @@ def after_kill(run: Path, journal: Journal) -> dict[str, Any]:
     return {"verdicts": dict(verdicts), "step": step, "faults": faults}
 
 
-def at_end(reference: Path, run: Path) -> list[str]:
-    """Return how a finished run differs from the one that was never stopped, and what it has left behind."""
+def at_end(reference: Path, run: Path, *, is_killed: bool) -> list[str]:
+    """Return how a finished run differs from the one that was never stopped, and what it has left behind.
+
+    Args:
+        reference: the run that was never stopped.
+        run: the other one.
+        is_killed: its last process was killed after the scores were written, and could not clean up.
+    """
     faults = [f"differs: {name}" for name in differences(reference, run)]
     if (reference / "best.pt").read_bytes() != (run / "best.pt").read_bytes():
         faults.append("differs: the bytes of best.pt")
-    left = [path for path in run.rglob("*") if path.name.endswith(TEMPORARY_SUFFIX) or path.name == LOCK_FILE]
-    return faults + [f"left behind: {path.name}" for path in left]
+    if run_lock.held_by(run) is not None:
+        faults.append("the lock is held, and nobody is at work")
+    left = [path for path in run.rglob("*") if path.name.endswith(TEMPORARY_SUFFIX) or path.name == run_lock.LOCK_FILE]
+    return faults + ([] if is_killed else [f"left behind: {path.name}" for path in left])
 
 
 def _must_load(path: Path) -> list[str]:

@@ -93,9 +93,10 @@ def run_one(bench: Bench, attempt: Attempt, kills: list[Kill], *, by_name: bool)
         if attempt.finished():
             break
         words, step = _how_to_go_on(attempt, outcome, by_name=by_name)
+    is_killed = bool(attempt.finished()) and code != 0
     if not attempt.finished():
         go_on(attempt, outcome, words, step)
-    compare(bench, attempt, outcome)
+    compare(bench, attempt, outcome, is_killed=is_killed)
     return outcome
 
 
@@ -117,14 +118,21 @@ def go_on(attempt: Attempt, outcome: Outcome, words: list[str], step: int | None
         outcome.faults.append(f"resumed from step {step}, ended with {code}: {attempt.said()[-500:]}")
 
 
-def compare(bench: Bench, attempt: Attempt, outcome: Outcome) -> None:
-    """Compare the finished run with the one that was never stopped."""
+def compare(bench: Bench, attempt: Attempt, outcome: Outcome, *, is_killed: bool = False) -> None:
+    """Compare the finished run with the one that was never stopped.
+
+    Args:
+        bench: the references.
+        attempt: the run.
+        outcome: takes what differs.
+        is_killed: the process that finished the run was killed right after.
+    """
     finished = attempt.finished()
     if len(finished) != 1:
         outcome.faults.append(f"{len(finished)} finished runs")
         return
     reference = bench.reference(attempt.configuration).run
-    outcome.faults += program.ask(lambda: checks.at_end(reference, finished[0]))
+    outcome.faults += program.ask(lambda: checks.at_end(reference, finished[0], is_killed=is_killed))
 
 
 def _in_a_save(chance: np.random.Generator, reference: Reference, share: float = 1.0) -> Kill:
