@@ -21,6 +21,7 @@ EPILOG = """examples:
   python run.py --preset small                                  option B: a small model from scratch
   python run.py --model gradient_boosting --seq_len 720         an honest reference, same windows and scores
   python run.py --task_name diagnose --preset small             is anything wrong before the first step?
+  python run.py --preset small --resume auto                    go on where the newest such run was cut
   python run.py --is_training 0 --preset small                  score the newest such run again
   python run.py --task_name predict --run RUN --input_dir DIR   probabilities from new ERA5 files
 

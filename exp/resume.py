@@ -103,8 +103,9 @@ def _named(place: Path) -> Point:
                 "This run is finished.",
                 where=f"--resume {place}",
                 evidence=f"it has {run_directory.FINISHED_FILE}",
-                next_command=f"python run.py --is_training 0 scores it again; --resume {place / verified_states.LAST} "
-                "--train_epochs N --allow_resume_changes trains it longer (with --patience N where it stopped early)",
+                next_command="python run.py --is_training 0 scores it again; "
+                f"{verified_states.resume_command(place / verified_states.LAST)} --train_epochs N "
+                "--allow_resume_changes trains it longer (with --patience N where it stopped early)",
             )
         point = verified_states.newest(place)
         if point is not None:
@@ -241,8 +242,8 @@ def _require_same(found: list[Difference], point: Point, *, allowed: bool) -> No
         "This is not what the run was started with; going on would mix two experiments.",
         where=str(point.file),
         evidence=f"{len(found)} different\n{table}",
-        next_command=f"python run.py --resume {point.run} without these flags and with the table it began with; "
-        "--allow_resume_changes goes on all the same",
+        next_command=f"{verified_states.resume_command(point.run)} without these flags and with the table it began "
+        "with; --allow_resume_changes goes on all the same",
     )
 
 

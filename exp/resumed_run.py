@@ -66,7 +66,7 @@ def told_where(stop: signals.Interrupted, run: Path) -> signals.Interrupted:
     return signals.Interrupted(
         where=run,
         evidence=f"step {step} is saved in {verified_states.LAST}",
-        next_command=f"python run.py --resume {run}",
+        next_command=verified_states.resume_command(run),
     )
 
 

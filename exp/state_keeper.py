@@ -26,6 +26,8 @@ NOT_OF_THE_RATE = ("DATA_", "OUT_OF_MEMORY")
 # last.pt, last_good.pt, and the next one while it is written.
 STATES_ON_DISK = 3
 ELSEWHERE = "choose another folder with --checkpoints"
+# A run that goes on stays where it is.
+COPIED = "copy the run directory to another disk and resume it there"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,11 @@ class CheckpointConfig:
         },
     )
     allow_resume_changes: bool = field(
-        default=False, metadata={"help": "resume although flags, data or features differ from those of the run"}
+        default=False,
+        metadata={
+            "help": "resume although flags, data or features differ from those of the run, which are kept aside; "
+            "from then on these are its own"
+        },
     )
     checkpoint_minutes: float = field(
         default=5.0, metadata={"help": "minutes between two saves within an epoch; 0 saves at its end alone"}
@@ -49,7 +55,6 @@ class CheckpointConfig:
     save_every_epochs: int | None = field(
         default=None, metadata={"help": "also keep checkpoint_epoch_<n>.pt every so many epochs"}
     )
-
     save_safetensors: bool = field(
         default=False, metadata={"help": "also write the best weights as best.safetensors, beside best.pt"}
     )
@@ -147,11 +152,14 @@ class StateKeeper:
         place = (
             f"step {trainer.step_number} (epoch {trainer.epoch}, batch {trainer.batch} of {trainer.steps_per_epoch})"
         )
-        told = "is saved in" if self.save(trainer) else "is not finite and not saved; the last good state stays in"
+        told = f"is saved in {LAST}"
+        if not self.save(trainer):
+            told = "is not finite and not saved"
+            if not (self.run / LAST).exists():
+                return Interrupted(where=str(self.run), evidence=f"{place} {told}", next_command=stop.next_command)
+            told += f"; the last good state stays in {LAST}"
         return Interrupted(
-            where=str(self.run),
-            evidence=f"{place} {told} {LAST}",
-            next_command=f"python run.py --resume {self.run}",
+            where=str(self.run), evidence=f"{place} {told}", next_command=verified_states.resume_command(self.run)
         )
 
     def rolled_back(self, trainer: Trainer, error: NumericalError) -> bool:
@@ -185,11 +193,12 @@ class StateKeeper:
         weights = sum(tensor.nbytes for tensor in trainer.plain_model.state_dict().values())
         # A state holds the weights, two moments of each and the best weights.
         needed = 4 * weights * STATES_ON_DISK
+        advice = ELSEWHERE if self.keeping.point is None else COPIED
         try:
             there = sum(path.stat().st_size for path in self.run.glob("last*.pt"))
-            require_space(self.run, max(0, needed - there), ELSEWHERE)
+            require_space(self.run, max(0, needed - there), advice)
         except OSError as error:
-            raise storage_error(error, self.run, ELSEWHERE, needed=needed) from error
+            raise storage_error(error, self.run, advice, needed=needed) from error
 
     def _write(self, trainer: Trainer, path: Path, keep: Path | None = None) -> bool:
         state = training_state.capture(trainer, self.best.weights, is_best=self.best.is_of_now(trainer))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,11 @@ class Point:
         """Step, epoch and batch in words."""
         state = self.state
         return f"step {state['step']} (epoch {state['epoch']}, batch {state['batch']})"
+
+
+def resume_command(place: Path) -> str:
+    """Return what to type to go on from a run or a file, whatever characters its name has."""
+    return f"python run.py --resume {shlex.quote(str(place))}"
 
 
 def epoch_file(epoch: int) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from exp.forecasters import NetworkForecaster
 from exp.trainer import Trainer
 from tests import make_table
 from tests.exp.test_resume import Cut, Project
-from utils import checkpoint, run_lock
+from utils import checkpoint, run_lock, signals
 from utils.errors import LockError
 
 SAVES = ["--checkpoint_steps", "3"]
@@ -333,3 +335,45 @@ def bad_steps(patch: pytest.MonkeyPatch, *numbers: int) -> None:
         return (loss * float("nan") if trainer.step_number + 1 in numbers else loss), correct
 
     patch.setattr(Trainer, "_backward", backward)
+
+
+@pytest.mark.parametrize("is_finite", [True, False], ids=["saved", "nothing worth saving"])
+def test_the_command_that_an_interruption_names_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_finite: bool
+) -> None:
+    """A folder with a space in its name ends it half-way, and a state that was not saved cannot be resumed."""
+    usual = Trainer._step
+
+    def step(trainer: Trainer, ids: torch.Tensor):
+        answer = usual(trainer, ids)
+        if trainer.step_number == 2:
+            if not is_finite:
+                next(iter(trainer.model.parameters())).data.fill_(float("inf"))
+            signals._on_signal(signal.SIGTERM, None)
+        return answer
+
+    project = Project(tmp_path / "my runs", SHORT)
+    with monkeypatch.context() as patch:
+        patch.setattr(signals, "_state", signals._State())
+        patch.setattr(Trainer, "_step", step)
+        assert project.start() == 75
+    said = capsys.readouterr().err
+    if is_finite:
+        typed = shlex.split(said.partition("next:")[2])
+        assert typed[:3] == ["python", "run.py", "--resume"] and project.start(*typed[2:]) == 0
+    else:
+        assert "--resume" not in said and "not finite" in said and "last.pt" not in said
+
+
+def test_the_room_that_a_resumed_run_lacks_is_not_sought_under_another_checkpoints_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that goes on stays where it is: --checkpoints does not move it."""
+    project = Project(tmp_path, SHORT)
+    run = project.cut_at(5, monkeypatch, *SAVES)
+    usage = shutil.disk_usage(tmp_path)._replace(free=10)
+    with monkeypatch.context() as patch:
+        patch.setattr("utils.files.shutil.disk_usage", lambda _: usage)
+        assert project.start("--resume", str(run)) == 6
+    said = capsys.readouterr().err
+    assert said.startswith("STORAGE_FULL") and "--checkpoints" not in said and "copy the run" in said
