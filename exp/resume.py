@@ -151,8 +151,8 @@ def _automatic(settings: Settings) -> Plan:
     """
     first = settings.run.seed
     seeds = range(first, first + settings.run.itr)
-    runs = run_directory.all_runs(settings.run.checkpoints, settings.run.model_id)
-    equal = {seed: [run for run in runs if _is_equal(run, settings, seed)] for seed in seeds}
+    alike = _runs_with_these_flags(settings)
+    equal = {seed: [run for run, its_seed in alike.items() if its_seed == seed] for seed in seeds}
     done = {} if len(seeds) == 1 else {seed: _finished(equal[seed], settings) for seed in seeds}
     finished = {seed: run for seed, run in done.items() if run is not None}
     for seed in seeds:
@@ -203,13 +203,18 @@ def _finished(runs: list[Path], settings: Settings) -> Path | None:
     return None
 
 
-def _is_equal(run: Path, settings: Settings, seed: int) -> bool:
-    try:
-        stored = _stored(run)["flags"]
-    except UsageError as error:
-        logger.warning("--resume auto: passed over %s: %s", run, error.evidence)
-        return False
-    return stored["seed"] == seed and not _flag_differences(settings.as_flags(), stored)
+def _runs_with_these_flags(settings: Settings) -> dict[Path, int]:
+    """Return the runs of this model_id that differ in nothing but their seed, newest first, with that seed."""
+    found = {}
+    for run in run_directory.all_runs(settings.run.checkpoints, settings.run.model_id):
+        try:
+            stored = _stored(run)["flags"]
+        except UsageError as error:
+            logger.warning("--resume auto: passed over %s: %s", run, error.evidence)
+            continue
+        if not _flag_differences(settings.as_flags(), stored):
+            found[run] = stored["seed"]
+    return found
 
 
 def _flag_differences(now: Mapping[str, Any], stored: Mapping[str, Any]) -> list[Difference]:

@@ -377,3 +377,17 @@ def test_the_room_that_a_resumed_run_lacks_is_not_sought_under_another_checkpoin
         assert project.start("--resume", str(run)) == 6
     said = capsys.readouterr().err
     assert said.startswith("STORAGE_FULL") and "--checkpoints" not in said and "copy the run" in said
+
+
+def test_auto_on_a_run_that_ended_with_nan_ends_the_same_way_and_counts_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script that starts itself again must get the same cause and exit code, not a second run or rows twice."""
+    project = Project(tmp_path, ["--max_skipped_steps", "1"])
+    bad_steps(monkeypatch, 14, 16)
+    ends = []
+    for words in ([], ["--resume", "auto"], ["--resume", "auto"]):
+        ends.append((project.start(*SAVES, *words), capsys.readouterr().err))
+    (run,) = project.runs()
+    assert [code for code, _ in ends] == [5, 5, 5] and len({said.partition(":")[0] for _, said in ends}) == 1
+    assert [row.get("cut_short", False) for row in rows(run)] == [False, True]
