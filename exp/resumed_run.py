@@ -72,7 +72,7 @@ def told_where(stop: signals.Interrupted, run: Path) -> signals.Interrupted:
 
 def _require_still(point: Point) -> None:
     """Look once more, now that the directory is held: the state was read before."""
-    step = verified_states.told(point.file, "step")
+    step = verified_states.claimed(point.file, "step")
     if point.file.exists() and step in (None, point.state["step"]):
         return
     raise LockError(
@@ -115,7 +115,7 @@ def _is_of_state(path: Path) -> bool:
 
 def _tells_more(path: Path, point: Point) -> bool:
     if path.name.startswith("best."):
-        epoch = verified_states.told(point.run / BEST, "epoch")
+        epoch = verified_states.claimed(point.run / BEST, "epoch")
         return epoch is not None and epoch > point.state["epoch"]
-    step = verified_states.told(path.with_name(path.name.removesuffix(".json")), "step")
+    step = verified_states.claimed(path.with_name(path.name.removesuffix(".json")), "step")
     return step is not None and step > point.state["step"]

@@ -12,6 +12,7 @@ from typing import Any
 from exp import training_state
 from utils import checkpoint
 from utils.checkpoint_contents import judge
+from utils.checkpoint_sidecar import claims
 from utils.errors import CheckpointError
 from utils.files import storage_error
 from utils.findings import require_no_error
@@ -101,11 +102,21 @@ def is_state(name: str) -> bool:
 
 
 def told(file: Path, name: str) -> int | None:
-    """Return a number that the JSON beside a file tells about it; None where it does not."""
+    """Return a number that the JSON beside a file tells about it; None where it does not, or of other bytes."""
     try:
         value = (checkpoint.metadata(file) or {}).get(name)
     except CheckpointError:
         return None
+    return value if isinstance(value, int) else None
+
+
+def claimed(file: Path, name: str) -> int | None:
+    """Return a number that the JSON beside a file claims, without a look at the file, which may take a gigabyte."""
+    try:
+        named = claims(file)
+    except CheckpointError:
+        return None
+    value = (named[0].metadata or {}).get(name) if named else None
     return value if isinstance(value, int) else None
 
 
@@ -120,7 +131,7 @@ def _age(file: Path) -> tuple[int, bool]:
 
     Without its JSON last.pt counts as the newest, by its name, and the state of an epoch as older than all that tell.
     """
-    step = told(file, "step")
+    step = claimed(file, "step")
     if step is None:
         found = OF_AN_EPOCH.fullmatch(file.name)
         step = {LAST: 2**62, LAST_GOOD: 2**61}.get(file.name, 0) if found is None else int(found[1]) - 2**31

@@ -391,3 +391,29 @@ def test_auto_on_a_run_that_ended_with_nan_ends_the_same_way_and_counts_it_once(
     (run,) = project.runs()
     assert [code for code, _ in ends] == [5, 5, 5] and len({said.partition(":")[0] for _, said in ends}) == 1
     assert [row.get("cut_short", False) for row in rows(run)] == [False, True]
+
+
+def test_of_many_states_only_the_newest_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a state for each of fifty epochs, a gigabyte each, going on would begin with minutes of hashing."""
+    project = Project(tmp_path, ["--save_every_epochs", "1"])
+    run = project.cut_at(25, monkeypatch, *SAVES)
+    looked_at = []
+    usual = checkpoint._verify
+    monkeypatch.setattr(checkpoint, "_verify", lambda path: [looked_at.append(path.name), usual(path)][1])
+    point = verified_states.newest(run)
+    assert point is not None and point.state["step"] == 24 and set(looked_at) == {"last.pt"}
+
+
+def test_a_later_state_that_is_damaged_is_put_aside_like_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left where it is, it would stand beside states of another course of the same run."""
+    project = Project(tmp_path, ["--train_epochs", "2", "--save_every_epochs", "1"])
+    assert project.start() == 0
+    (run,) = project.runs()
+    (run / "checkpoint_epoch_2.pt").write_bytes(b"damaged")
+    monkeypatch.setattr("exp.rain_classification._score_and_write", raise_cut)
+    with pytest.raises(Cut):
+        project.start("--resume", str(run / "checkpoint_epoch_1.pt"))
+    (aside,) = run.glob("before-resume-*")
+    assert (aside / "checkpoint_epoch_2.pt").read_bytes() == b"damaged"
