@@ -69,6 +69,13 @@ def _dispatch(words: list[str]) -> None:
             where="--bundle",
             next_command=f"python run.py --task_name diagnose --bundle {settings.diagnose.bundle}",
         )
+    if settings.given.get("resume") and (settings.run.task_name != "classification" or not settings.run.is_training):
+        raise UsageError(
+            "CONFIG",
+            "--resume goes on with a training, and this command trains nothing.",
+            where="--resume",
+            next_command="leave it out; --run RUN names a finished run to score again or to predict with",
+        )
     signals.raise_at_once()
     if settings.run.task_name == "predict":
         prediction.predict(settings)

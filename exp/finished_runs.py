@@ -13,6 +13,7 @@ from exp import forecasters
 from exp.forecasters import Forecaster
 from exp.guard import GuardConfig
 from exp.settings import Dimensions, Settings, resolve
+from exp.state_keeper import CheckpointConfig
 from exp.trainer import TrainerConfig
 from utils import checkpoint, run_directory
 from utils.checkpoint_contents import judge
@@ -20,15 +21,20 @@ from utils.errors import UsageError
 from utils.findings import require_no_error
 
 # Where a run is computed and kept says nothing about what it is.
-IGNORED_WHEN_MATCHING = {"is_training", "checkpoints", "device", "gpu", "itr", "config", "preset", "task_name"}
+IGNORED_WHEN_MATCHING = {"is_training", "checkpoints", "device", "gpu", "itr", "config", "preset", "task_name", "run"}
+IGNORED_WHEN_MATCHING |= {field.name for field in fields(CheckpointConfig)}
 
 
 def find_run(settings: Settings) -> Path:
-    """Return the newest finished run that agrees with the flags given, those of a preset included.
+    """Return the run that `--run` names, or the newest finished one that agrees with the flags given.
+
+    Those of a preset count as given.
 
     Raises:
-        UsageError: none agrees; the message shows how the newest ones differ.
+        UsageError: none agrees, and the message shows how the newest ones differ; or the one named is not finished.
     """
+    if settings.given.get("run"):
+        return _named(Path(settings.given["run"]))
     # A preset names a model; how long it was trained is compared only when it was typed.
     configs = (*fields(TrainerConfig), *fields(GuardConfig))
     training = {field.name for field in configs} - set(settings.given)
@@ -53,6 +59,18 @@ def find_run(settings: Settings) -> Path:
         where=settings.run.checkpoints,
         evidence=" | ".join(differences[:2]) or f"no finished run of {settings.run.model} there",
         next_command="train it first with --is_training 1, or leave out the flags that differ",
+    )
+
+
+def _named(run: Path) -> Path:
+    if (run / run_directory.FINISHED_FILE).is_file():
+        return run
+    raise UsageError(
+        "CONFIG",
+        "There is no finished run to score again.",
+        where=f"--run {run}",
+        evidence=f"no {run_directory.FINISHED_FILE} in it" if run.is_dir() else "no such directory",
+        next_command=f"python run.py --resume {run} finishes it" if run.is_dir() else "name a run directory",
     )
 
 

@@ -32,7 +32,7 @@ from exp.settings import Settings, context_length
 from exp.state_keeper import Keeping
 from exp.verified_states import Point
 from utils import checkpoint, run_directory, run_lock, signals
-from utils.errors import DataError, ForeseenError, NumericalError, join
+from utils.errors import DataError, ForeseenError, NumericalError, StorageError, join
 from utils.files import sha256, storage_error
 from utils.findings import Finding, require_no_error
 from utils.reproducibility import choose_device, seed_everything
@@ -66,7 +66,10 @@ def train(settings: Settings) -> list[Path]:
             result = run_directory.read_json(run / run_directory.FINISHED_FILE)
             logger.info("seed %d is finished: %s", seed, run)
         else:
-            run, result = _train_one(settings.with_seed(seed), splits, device, diagnosis, plan.points.get(seed))
+            try:
+                run, result = _train_one(settings.with_seed(seed), splits, device, diagnosis, plan.points.get(seed))
+            except signals.Interrupted as stop:
+                raise stop if settings.run.itr == 1 else resumed_run.told_for_all_seeds(stop) from None
         runs.append(run)
         results.append(result)
     if len(runs) > 1:
@@ -248,6 +251,8 @@ def _train_one(
             raise
         except signals.Interrupted as stop:
             raise resumed_run.told_where(stop, run) from None
+        except StorageError as error:
+            raise resumed_run.told_how_to_go_on(error, run) from error
         verified_states.forget_last_good(run)
         return run, result
 

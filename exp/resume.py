@@ -61,7 +61,15 @@ def plan(settings: Settings) -> Plan:
     given = {name: value for name, value in resolve(settings.given).items() if name != "seed"}
     mine = stored_settings(stored, settings.given, given)
     changed = _flag_differences(given, stored["flags"])
-    changed += _data_difference(mine, point.state.get("data_sha256"))
+    changed += _data_difference(mine, point.state.get("data_sha256"), _table_of(stored["flags"]))
+    if settings.given.get("seed", stored["flags"]["seed"]) != stored["flags"]["seed"]:
+        raise UsageError(
+            "RESUME_MISMATCH",
+            "A run has one seed, and this one has another.",
+            where=f"--resume {wanted}",
+            evidence=f"run: {stored['flags']['seed']}  now: {settings.given['seed']}",
+            next_command=f"{verified_states.resume_command(point.run)} without --seed: another is a run of its own",
+        )
     _require_same(changed, point, allowed=settings.checkpoint.allow_resume_changes)
     return Plan(mine, {stored["flags"]["seed"]: point})
 
@@ -103,9 +111,9 @@ def _named(place: Path) -> Point:
                 "This run is finished.",
                 where=f"--resume {place}",
                 evidence=f"it has {run_directory.FINISHED_FILE}",
-                next_command="python run.py --is_training 0 scores it again; "
-                f"{verified_states.resume_command(place / verified_states.LAST)} --train_epochs N "
-                "--allow_resume_changes trains it longer (with --patience N where it stopped early)",
+                next_command=f"python run.py --is_training 0 --run {place} scores it again; "
+                f"{verified_states.resume_command(place / verified_states.LAST)} --allow_resume_changes --train_epochs "
+                f"{2 * _epochs_of(place)} trains it longer (with a larger --patience where it stopped early)",
             )
         point = verified_states.newest(place)
         if point is not None:
@@ -114,13 +122,30 @@ def _named(place: Path) -> Point:
     elif place.is_file():
         run_lock.require_free(place.parent)
         return verified_states.read(place)
-    raise UsageError(
+    raise _nothing(place)
+
+
+def _nothing(place: Path) -> UsageError:
+    """Return what is to be said of a place without a state: a folder of runs, a run without a save, nothing."""
+    evidence, way_out = "no such file or directory", "name a run directory or a file in it"
+    runs = sorted(path.parent for path in [*place.glob("*/config.json"), *place.glob("*/*/config.json")])
+    if runs:
+        evidence = f"it holds {len(runs)} runs"
+        way_out = "name one of them, such as " + verified_states.resume_command(runs[-1])
+    elif place.is_dir():
+        evidence = "no state was saved there yet"
+        way_out = "type the command that began it again"
+    return UsageError(
         "CONFIG",
         "There is nothing to resume.",
         where=f"--resume {place}",
-        evidence="no state was saved there yet" if place.is_dir() else "no such file or directory",
-        next_command="name a run directory or a file in it; --resume auto starts anew where there is nothing",
+        evidence=evidence,
+        next_command=f"{way_out}; --resume auto starts anew where there is nothing",
     )
+
+
+def _epochs_of(run: Path) -> int:
+    return int(_stored(run)["flags"].get("train_epochs", 1))
 
 
 def _stored(run: Path) -> dict[str, Any]:
@@ -184,8 +209,7 @@ def _newest_unfinished(runs: list[Path], settings: Settings) -> Point | None:
         if point is None:
             logger.info("--resume auto: passed over %s: no state was saved yet", run)
             continue
-        different = _data_difference(settings, point.state.get("data_sha256"))
-        if different:
+        if _data_difference(settings, point.state.get("data_sha256")):
             logger.info("--resume auto: passed over %s: the table is another one", run)
             continue
         _tell_passed_over(point)
@@ -226,12 +250,23 @@ def _flag_differences(now: Mapping[str, Any], stored: Mapping[str, Any]) -> list
     ]
 
 
-def _data_difference(settings: Settings, stored: Any) -> list[Difference]:
+def _data_difference(settings: Settings, stored: Any, its_table: str = "") -> list[Difference]:
     path = settings.data.path
     if not path.is_file():
         return []  # told in full, with all else that is missing, before anything is read
     now = sha256(path)
-    return [] if now == stored else [(f"table {path}, SHA-256", stored, now)]
+    if now == stored:
+        return []
+    return [("table", its_table, str(path)), ("its SHA-256", _start(stored), _start(now))]
+
+
+def _table_of(flags: Mapping[str, Any]) -> str:
+    return str(Path(flags.get("root_path", "")) / flags.get("data_path", ""))
+
+
+def _start(digest: Any) -> str:
+    """Return as much of a hash as tells two apart."""
+    return f"{str(digest)[:16]}..."
 
 
 def _require_same(found: list[Difference], point: Point, *, allowed: bool) -> None:
@@ -246,7 +281,7 @@ def _require_same(found: list[Difference], point: Point, *, allowed: bool) -> No
         "RESUME_MISMATCH",
         "This is not what the run was started with; going on would mix two experiments.",
         where=str(point.file),
-        evidence=f"{len(found)} different\n{table}",
+        evidence=f"differences: {len(found)}\n{table}",
         next_command=f"{verified_states.resume_command(point.run)} without these flags and with the table it began "
         "with; --allow_resume_changes goes on all the same",
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shlex
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from exp import run_description, training_state, verified_states
 from exp.callbacks import BEST
 from exp.verified_states import Point
 from utils import run_directory, signals
-from utils.errors import LockError
+from utils.errors import LockError, StorageError
 from utils.files import TEMPORARY_SUFFIX, storage_error
 from utils.reproducibility import commit, versions
 
@@ -45,7 +47,7 @@ def prepare(point: Point, device: torch.device, *, is_described_anew: bool = Fal
     if is_described_anew:
         run_directory.copy_all([point.run / name for name in run_description.FILES], aside)
     row = {
-        "time": datetime.now().isoformat(timespec="seconds"),
+        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "file": point.file.name,
         "step": point.state["step"],
         "passed_over": list(point.passed_over),
@@ -119,3 +121,21 @@ def _tells_more(path: Path, point: Point) -> bool:
         return epoch is not None and epoch > point.state["epoch"]
     step = verified_states.claimed(path.with_name(path.name.removesuffix(".json")), "step")
     return step is not None and step > point.state["step"]
+
+
+def told_for_all_seeds(stop: signals.Interrupted) -> signals.Interrupted:
+    """Return an interruption of one of several seeds: the same command goes on with it and with those after it."""
+    command = shlex.join(["python", *sys.argv])
+    if "--resume" not in sys.argv:
+        command += " --resume auto"
+    return signals.Interrupted(where=stop.where, evidence=stop.evidence, next_command=command)
+
+
+def told_how_to_go_on(error: StorageError, run: Path) -> StorageError:
+    """Return a fault of the disk with the state that is there, and how to go on from it once there is room."""
+    step = verified_states.told(run / verified_states.LAST, "step")
+    if step is None:
+        return error
+    kept = f"{error.evidence}; step {step} is saved in {verified_states.LAST}"
+    way_out = f"{error.next_command}; then {verified_states.resume_command(run)}, or of a copy of it on another disk"
+    return StorageError(error.code, error.what, where=error.where, evidence=kept, next_command=way_out)

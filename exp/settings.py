@@ -94,7 +94,10 @@ class RunConfig:
 class PredictConfig:
     """Prediction."""
 
-    run: str | None = field(default=None, metadata={"help": "run directory whose model is used, for predict"})
+    run: str | None = field(
+        default=None,
+        metadata={"help": "run directory: whose model predicts, or which --is_training 0 scores again"},
+    )
     input_dir: str = field(default="datasets/raw_era5", metadata={"help": "folder of ERA5 files to predict from"})
     output: str | None = field(
         default=None,
@@ -184,7 +187,11 @@ class Settings:
         """Return flag -> value of everything a run depends on."""
         data = (self.data, self.split, self.cleaning, self.scaling)
         training = (self.trainer, self.guard, self.loss)
-        return flags.as_dict(self.model, self.run, *data, *training) | {"n_classes": self.run.n_classes}
+        values = flags.as_dict(self.model, self.run, *data, *training, self.checkpoint)
+        # How this command came to the run says nothing about the run.
+        for name in ("resume", "allow_resume_changes"):
+            values.pop(name)
+        return values | {"n_classes": self.run.n_classes}
 
     def with_seed(self, seed: int) -> Settings:
         """Return the settings of one run."""

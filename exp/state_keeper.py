@@ -164,7 +164,10 @@ class StateKeeper:
 
     def rolled_back(self, trainer: Trainer, error: NumericalError) -> bool:
         """Go back to the newest verified state at half the rates, at most twice, for what a lower rate can heal."""
-        if not self.can_roll_back or trainer.rollbacks >= MOST_ROLLBACKS or error.code.startswith(NOT_OF_THE_RATE):
+        if not self.can_roll_back or error.code.startswith(NOT_OF_THE_RATE):
+            return False
+        if trainer.rollbacks >= MOST_ROLLBACKS:
+            logger.warning("Rolled back %d times already: a lower rate does not heal this.", MOST_ROLLBACKS)
             return False
         try:
             point = verified_states.newest(self.run)
@@ -174,14 +177,14 @@ class StateKeeper:
         if point is None:
             return False
         number = trainer.rollbacks + 1
-        logger.warning("%s", error)
         self._restore(trainer, point)
         trainer.rollbacks = number
         trainer.scale_rates(0.5**number)
         logger.warning(
-            "ROLLED_BACK: to %s of %s, rates halved to %.3g; %d of %d times.",
+            "ROLLED_BACK: to %s of %s after %s, rates halved to %.3g; %d of %d times.",
             point.place,
             point.file,
+            error.code,
             trainer.optimizer.param_groups[0]["lr"],
             number,
             MOST_ROLLBACKS,
@@ -192,13 +195,17 @@ class StateKeeper:
         """Say before the first step, and not after days, that the states of this run do not fit the disk."""
         weights = sum(tensor.nbytes for tensor in trainer.plain_model.state_dict().values())
         # A state holds the weights, two moments of each and the best weights.
-        needed = 4 * weights * STATES_ON_DISK
+        needed = 4 * weights * (STATES_ON_DISK + self._epoch_files(trainer))
         advice = ELSEWHERE if self.keeping.point is None else COPIED
         try:
-            there = sum(path.stat().st_size for path in self.run.glob("last*.pt"))
+            there = sum(path.stat().st_size for path in self.run.glob("*.pt"))
             require_space(self.run, max(0, needed - there), advice)
         except OSError as error:
             raise storage_error(error, self.run, advice, needed=needed) from error
+
+    def _epoch_files(self, trainer: Trainer) -> int:
+        """Return how many states of epochs this run keeps in the end."""
+        return trainer.config.train_epochs // self.config.save_every_epochs if self.config.save_every_epochs else 0
 
     def _write(self, trainer: Trainer, path: Path, keep: Path | None = None) -> bool:
         state = training_state.capture(trainer, self.best.weights, is_best=self.best.is_of_now(trainer))

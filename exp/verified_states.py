@@ -82,7 +82,10 @@ def newest(run: Path) -> Point | None:
         except CheckpointError as error:
             refused.append(error)
             continue
-        return Point(file, point.state, tuple(f"{error.code}: {error.where}: {error.what}" for error in refused))
+        passed_over = [f"{error.code}: {error.where}: {error.what}" for error in refused]
+        if not (run / LAST).exists():
+            passed_over.insert(0, f"{run / LAST} is missing")
+        return Point(file, point.state, tuple(passed_over))
     if not refused:
         return None
     first = refused[0]

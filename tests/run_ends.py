@@ -13,6 +13,8 @@ import torch
 TIMES = ("_seconds", "_per_second")
 # Of time and place, or a hash over such.
 NAMES_LEFT_OUT = ("time", "seconds", "checkpoints", "root_path", "content_sha256")
+# When a state is saved changes none of it.
+NAMES_LEFT_OUT += ("checkpoint_minutes", "checkpoint_steps", "save_every_epochs", "save_safetensors")
 
 
 def differences(one: Path, other: Path) -> list[str]:

@@ -59,9 +59,14 @@ def require_space(folder: Path, needed_bytes: int, advice: str = "choose another
             "STORAGE_FULL",
             "There is not enough space; nothing was written.",
             where=str(folder),
-            evidence=f"needed: {needed_bytes} bytes; free: {free} bytes",
+            evidence=f"needed: {size_text(needed_bytes)}; free: {size_text(free)}",
             next_command=f"free some space, or {advice}",
         )
+
+
+def size_text(count: int) -> str:
+    """Return a number of bytes as people read it and as machines do."""
+    return f"{count} bytes ({count / 1e6:.3g} MB)"
 
 
 def storage_error(
@@ -81,9 +86,9 @@ def storage_error(
     reason = "the disk or the quota is full" if full else getattr(error, "strerror", None) or str(error)
     if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
         reason = "its folder is gone (was a disk unmounted?)"
-    figures = "" if needed is None else f"; needed: {needed} bytes"
+    figures = "" if needed is None else f"; needed: {size_text(needed)}"
     with suppress(OSError):
-        figures += f"; free: {shutil.disk_usage(path.parent).free} bytes"
+        figures += f"; free: {size_text(shutil.disk_usage(path.parent).free)}"
     return StorageError(
         "STORAGE_FULL" if full else "STORAGE_DENIED",
         f"{path.name} cannot be written: {reason}",

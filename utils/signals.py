@@ -17,7 +17,7 @@ import sys
 from utils.message import message
 
 EXIT_INTERRUPTED = 75
-NOTHING_TO_SAVE = "nothing to save yet; what a run directory named above holds stays as it is"
+NOTHING_TO_SAVE = "nothing to save yet"
 START_AGAIN = "start the same command again"
 # An interrupt that Python swallowed comes again after this time, outside the callback that swallowed it.
 RETRY_SECONDS = 0.02

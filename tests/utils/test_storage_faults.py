@@ -122,7 +122,7 @@ def test_room_is_asked_for_in_figures(tmp_path: Path) -> None:
     require_space(tmp_path, 1000)
     with pytest.raises(StorageError) as caught:
         require_space(tmp_path, 10**18)
-    assert caught.value.code == "STORAGE_FULL" and f"needed: {10**18} bytes; free: " in caught.value.evidence
+    assert caught.value.code == "STORAGE_FULL" and f"needed: {10**18} bytes (1e+12 MB); free: " in caught.value.evidence
 
 
 def test_an_interrupt_while_torch_writes_stays_an_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
