@@ -13,10 +13,12 @@ import torch
 from data_provider.windows import WindowSet
 from exp.guard import Guard
 from exp.objective import Objective
+from exp.state_keeper import StateKeeper
 from exp.trainer import Trainer
 from tests.exp.test_resume import Project
 from tests.run_ends import differences
 from utils import signals
+from utils.errors import NumericalError
 
 WORDS = ["--nan_policy", "rollback", "--checkpoint_steps", "4", "--max_skipped_steps", "0"]
 
@@ -166,3 +168,22 @@ def test_a_signal_after_a_bad_step_that_nobody_has_heard_of_yet_leaves_it_to_be_
         assert project.start() == 75
     said = capsys.readouterr()
     assert "ROLLED_BACK: to step 12" in said.out and "is saved in last.pt" in said.err
+
+
+def test_a_diagnosis_after_going_back_uses_no_weights_of_the_course_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights at the start of the epoch belong to what was undone: a replay from them proves nothing."""
+    usual, kept = StateKeeper.rolled_back, []
+
+    def rolled_back(keeper: StateKeeper, trainer: Trainer, error: NumericalError) -> bool:
+        before = len(trainer.epoch_start)
+        answer = usual(keeper, trainer, error)
+        kept.append((before > 0, len(trainer.epoch_start)))
+        return answer
+
+    project = Project(tmp_path, [*WORDS, "--train_epochs", "1"])
+    monkeypatch.setattr(StateKeeper, "rolled_back", rolled_back)
+    break_weight_at(monkeypatch, 6, times=1)
+    assert project.start() == 0
+    assert kept == [(True, 0)]
