@@ -9,11 +9,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from exp import verified_states
 from exp.callbacks import BestCheckpoint, EpochWarnings
 from exp.guard import Guard, StepRecord
 from exp.step_watch import StepWatch
 from tests.exp.test_guard import Bench
 from tests.exp.test_step_watch import NAN, blames, outcome, watch
+from utils import checkpoint
 from utils.errors import NumericalError
 
 
@@ -135,3 +137,21 @@ def test_a_loss_that_rises_across_a_cut_is_told(epochs_before: int) -> None:
     for row in rows[epochs_before:]:
         second.on_epoch_end(None, row)
     assert [row["warnings"] for row in rows] == [[], [], [], ["LOSS_RISING"]]
+
+
+def test_states_without_their_json_are_tried_by_name_the_newest_first(tmp_path: Path) -> None:
+    """An old epoch taken for the newest would cost all that came after it."""
+    names = ["checkpoint_epoch_2.pt", "last_good.pt", "checkpoint_epoch_10.pt", "last.pt"]
+    for name in [*names, "best.pt", "checkpoint_epoch_3.pt.json"]:
+        (tmp_path / name).touch()
+    newest_first = ["last.pt", "last_good.pt", "checkpoint_epoch_10.pt", "checkpoint_epoch_2.pt"]
+    assert [path.name for path in verified_states._candidates(tmp_path)] == newest_first
+
+
+def test_of_states_of_one_step_last_pt_comes_first_and_a_file_without_json_after_one_that_tells(tmp_path: Path) -> None:
+    """The same step twice is no reason to read another file than the usual one."""
+    for name in ("last.pt", "checkpoint_epoch_1.pt"):
+        checkpoint.save(tmp_path / name, {}, metadata={"step": 4})
+    (tmp_path / "checkpoint_epoch_9.pt").touch()
+    found = [path.name for path in verified_states._candidates(tmp_path)]
+    assert found == ["last.pt", "checkpoint_epoch_1.pt", "checkpoint_epoch_9.pt"]

@@ -67,6 +67,7 @@ def test_the_third_time_ends_the_run_under_the_name_of_its_cause(
     break_weight_at(monkeypatch, 15, times=9)
     assert project.start() == 5
     said = capsys.readouterr()
+    assert "rates halved to 0.005" in said.out and "rates halved to 0.0025" in said.out
     assert said.out.count("ROLLED_BACK") == 2 and said.err.startswith("WEIGHT_NONFINITE")
     (run,) = project.runs()
     state = torch.load(run / "last.pt", weights_only=True)
