@@ -151,8 +151,12 @@ def _short(value: float | None) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run from the command line and return the exit code."""
     description = "Say of each checkpoint whether it can be trusted: VALID, SUSPECT, INVALID or UNREADABLE, and why."
+    words = list(sys.argv[1:] if argv is None else argv)
+    if len(words) == 1 and not words[0].startswith("-"):
+        # A path alone can mean one thing only.
+        words = ["--all", "--checkpoints", words[0]] if Path(words[0]).is_dir() else ["--checkpoint", words[0]]
     return flags.run_tool(
-        "-m utils.checkpoint_validator", description, ValidatorConfig, validate, argv=argv, epilog=EXAMPLES
+        "-m utils.checkpoint_validator", description, ValidatorConfig, validate, argv=words, epilog=EXAMPLES
     )
 
 

@@ -56,6 +56,14 @@ def test_the_same_as_json(tmp_path: Path) -> None:
     assert found.items() >= WRONG.items() and found["run/best.pt"] == ("VALID", None)
 
 
+def test_a_path_alone_is_a_folder_or_a_file_to_look_at(tmp_path: Path) -> None:
+    """It can mean nothing else, so nobody should have to remember two flags at night."""
+    files.write_one_of_each(tmp_path / "all")
+    assert validator(str(tmp_path / "all"))[1].splitlines()[-1].startswith("10 checkpoint files below")
+    code, said = validator(str(tmp_path / "all" / "pointer.pth"))
+    assert code == 1 and "CKPT_NOT_A_CHECKPOINT" in said and "git lfs pull" in said
+
+
 @pytest.mark.parametrize(("strict", "code"), [([], 0), (["--strict"], 1)])
 def test_a_suspect_file_fails_only_where_strictness_was_asked_for(tmp_path: Path, strict: list[str], code: int) -> None:
     """A warning that always fails is switched off, one that never can is not read."""
