@@ -25,6 +25,7 @@ from exp.state_keeper import Keeping, StateKeeper
 from exp.trainer import Explain, Trainer, predict_logits
 from exp.training_state import device_name
 from layers import losses
+from layers.low_rank import add_low_rank
 from layers.window_features import WindowFeatures
 from utils import checkpoint
 from utils.run_directory import append_json_line
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 EVALUATION_BATCH = 4
 FEATURE_BATCH = 512
 NOTHING_KEPT = Keeping()
+# The maps that the source of low-rank adaptation adds to.
+ADAPTED = ("query_projection", "value_projection")
 
 
 class Forecaster(Protocol):
@@ -62,6 +65,8 @@ def build(settings: Settings, dimensions: Dimensions, device: torch.device) -> F
     n_outputs = losses.n_outputs(settings.loss, dimensions.n_classes) if _is_network(settings) else dimensions.n_classes
     model = models.build(settings.run.model, settings.model_arguments(dimensions, n_outputs))
     if _is_network(settings):
+        if settings.transfer.tune == "lora":
+            add_low_rank(model, ADAPTED, settings.transfer.lora_rank)
         return NetworkForecaster(model.to(device), settings, dimensions)
     return ReferenceForecaster(model, dimensions)
 
@@ -125,6 +130,7 @@ class NetworkForecaster:
             ),
             explain=explain,
             keeper=keeper,
+            transfer=self.settings.transfer,
         )
         try:
             keeper.begin(trainer)

@@ -21,7 +21,7 @@ from data_provider.factory import SPLIT_NAMES, Splits, load_splits
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import require_table
 from data_provider.splits import Boundaries
-from exp import figures, forecasters, pretrained, resume, resumed_run, run_description, scoring, verified_states
+from exp import figures, forecasters, resume, resumed_run, run_description, scoring, transfer, verified_states
 from exp.diagnosis import command, preflight
 from exp.diagnosis.explain import Explainer
 from exp.diagnosis.report import Diagnosis
@@ -223,12 +223,13 @@ def _train_one(
     seed_everything(settings.run.seed)
     dimensions = preflight.dimensions_of(splits)
     forecaster = forecasters.build(settings, dimensions, device)
-    loaded = pretrained.load(forecaster, settings) if point is None else ""
+    loaded = transfer.load(forecaster, settings) if point is None else None
     run = point.run if point is not None else _new_run(settings)
     with run_lock.hold(run) as lock, log_to(run / "train.log"):
         logger.info("%s, seed %d, on %s -> %s", settings.run.model, settings.run.seed, device, run)
-        if loaded:
-            logger.info("%s", loaded)
+        if loaded is not None:
+            logger.info("%s", loaded.table())
+            run_directory.write_json(run / transfer.PLAN_FILE, loaded.to_json())
         own = copy.deepcopy(diagnosis)
         may_change = settings.checkpoint.allow_resume_changes
         if point is not None:

@@ -18,6 +18,7 @@ from exp.guard import GuardConfig
 from exp.openltm_flags import OpenLTMFlags
 from exp.state_keeper import CheckpointConfig
 from exp.trainer import TrainerConfig
+from exp.transfer_config import TransferConfig
 from layers.losses import LossConfig
 from utils import flags
 from utils.errors import UsageError
@@ -149,6 +150,7 @@ class Settings:
     trainer: TrainerConfig
     guard: GuardConfig
     checkpoint: CheckpointConfig
+    transfer: TransferConfig
     loss: LossConfig
     predict: PredictConfig
     diagnose: DiagnoseConfig
@@ -175,6 +177,7 @@ class Settings:
             trainer=flags.build(TrainerConfig, values),
             guard=flags.build(GuardConfig, values),
             checkpoint=flags.build(CheckpointConfig, values),
+            transfer=flags.build(TransferConfig, values),
             loss=flags.build(LossConfig, values),
             predict=flags.build(PredictConfig, values),
             diagnose=flags.build(DiagnoseConfig, values),
@@ -186,7 +189,7 @@ class Settings:
     def as_flags(self) -> dict[str, Any]:
         """Return flag -> value of everything a run depends on."""
         data = (self.data, self.split, self.cleaning, self.scaling)
-        training = (self.trainer, self.guard, self.loss)
+        training = (self.trainer, self.guard, self.transfer, self.loss)
         values = flags.as_dict(self.model, self.run, *data, *training, self.checkpoint)
         # How this command came to the run says nothing about the run.
         for name in ("resume", "allow_resume_changes"):
@@ -226,7 +229,11 @@ def shown_groups(task_name: str, model: str) -> list[type]:
     """Return the groups of flags that a task and a model use."""
     if task_name == "predict":
         return [RunConfig, PredictConfig]
-    training = [TrainerConfig, GuardConfig, CheckpointConfig, LossConfig] if models.kind(model) == "network" else []
+    training = (
+        [TransferConfig, TrainerConfig, GuardConfig, CheckpointConfig, LossConfig]
+        if models.kind(model) == "network"
+        else []
+    )
     alone = [DiagnoseConfig] if task_name == "diagnose" else []
     data = [DataConfig, SplitConfig, CleaningConfig, ScalingConfig]
     return [RunConfig, *alone, *data, models.config_class(model), *training]
@@ -245,6 +252,7 @@ def all_groups() -> list[type]:
         TrainerConfig,
         GuardConfig,
         CheckpointConfig,
+        TransferConfig,
         LossConfig,
     ]
     return [*common, OpenLTMFlags, *(models.config_class(name) for name in models.names())]

@@ -22,8 +22,11 @@ from exp.full_checks import FullChecks
 from exp.guard import Guard, GuardConfig, Outcome, StepRecord
 from exp.objective import Objective
 from exp.precision import AmpName, autocast
+from exp.rates import Group, groups_of, with_own_warmup
 from exp.schedule import learning_rate_factor
+from exp.stages import Stages
 from exp.step_watch import StepWatch
+from exp.transfer_config import TransferConfig
 from utils import signals
 from utils.errors import NumericalError, UsageError
 from utils.reproducibility import RandomState
@@ -137,6 +140,7 @@ class Trainer:
         callbacks: seen at the end of each epoch, in order.
         explain: finds the cause of a step that was not finite.
         keeper: keeps the state; None: nothing is kept.
+        transfer: what learns when, and at which rate; by default everything at one rate.
     """
 
     def __init__(
@@ -152,19 +156,20 @@ class Trainer:
         callbacks: tuple[Callback, ...] = (),
         explain: Explain | None = None,
         keeper: Keeper | None = None,
+        transfer: TransferConfig | None = None,
     ) -> None:
         self.model, self.objective, self.config, self.train = model, objective, config, train
         self.evaluate, self.callbacks, self.seed, self.keeper = evaluate, callbacks, seed, keeper
         self.device = train.device
         self.steps_per_epoch = -(-len(train) // config.batch_size)
-        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
+        transfer = transfer or TransferConfig()
+        self.stages = Stages(self.plain_model, transfer, config.train_epochs)
+        self.groups = groups_of(self.plain_model, self.stages, transfer, config.weight_decay)
+        self.optimizer = torch.optim.AdamW([self._options(group) for group in self.groups], fused=True)
         self.rate_scale = 1.0
         self.rollbacks = 0
-        self._factor = self._rate_factor()
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._factor)
+        self._factors = self._rate_factors(transfer.stage_warmup_epochs)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._factors)
         self.scaler = torch.amp.GradScaler(self.device.type) if objective.precision is torch.float16 else None
         self.watch = StepWatch(guard, self.steps_per_epoch, explain and partial(explain, self))
         self.guard = Guard(
@@ -241,10 +246,13 @@ class Trainer:
         self.epoch += 1
         self.batch, self.seconds, self.sums = 0, 0.0, EpochSums(self.device)
         self.watch.start_epoch()
+        if self.epoch in self.stages.first_epochs and not self.stages.is_plain:
+            logger.info("%s", self.stages.describe(self.plain_model, self.epoch))
         self.epoch_start = {name: tensor.detach().cpu().clone() for name, tensor in self.plain_model.named_parameters()}
 
     def _train_epoch(self) -> Row:
         self.model.train()
+        self.stages.enter(self.plain_model, self.epoch)
         self._take_steps()
         self.watch.end_epoch(self.epoch)
         if self.checks is not None:
@@ -285,7 +293,7 @@ class Trainer:
         """Take one optimizer step, in micro-batches where needed; return mean loss and number of right answers."""
         self.optimizer.zero_grad(set_to_none=True)
         step = self.record(ids)
-        self.learning_rate = step.learning_rates[0]
+        self.learning_rate = max(step.learning_rates)
         self.guard.before_forward(step)
         loss, correct = self._backward(ids)
         if self.checks is not None:
@@ -322,7 +330,8 @@ class Trainer:
     def scale_rates(self, scale: float) -> None:
         """Multiply every learning rate, of the next step on, by `scale` times what the schedule says."""
         self.rate_scale = scale
-        rates = [base * self._factor(self.schedule.last_epoch) for base in self.schedule.base_lrs]
+        bases, done = self.schedule.base_lrs, self.schedule.last_epoch
+        rates = [base * factor(done) for base, factor in zip(bases, self._factors, strict=True)]
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
         self.schedule._last_lr = rates
@@ -360,7 +369,12 @@ class Trainer:
             "skipped": str(self.watch.skipped),
         }
 
-    def _rate_factor(self) -> Callable[[int], float]:
+    def _options(self, group: Group) -> dict[str, Any]:
+        rate = self.config.learning_rate * group.rate_factor
+        return {"params": list(group.parameters), "lr": rate, "weight_decay": group.weight_decay}
+
+    def _rate_factors(self, stage_warmup_epochs: float) -> list[Callable[[int], float]]:
+        """Return the factor on the rate of each group."""
         config = self.config
         factor = learning_rate_factor(
             learning_rate=config.learning_rate,
@@ -370,8 +384,14 @@ class Trainer:
             cosine_epochs=(config.tmax or config.train_epochs) if config.cosine else None,
             min_learning_rate=config.min_learning_rate,
         )
+
         # Multiplying by 1.0 changes no bit, so a run without a rollback is as it would be without this.
-        return lambda step: factor(step) * self.rate_scale
+        def scaled(step: int) -> float:
+            return factor(step) * self.rate_scale
+
+        return [
+            with_own_warmup(scaled, group.begin, self.steps_per_epoch, stage_warmup_epochs) for group in self.groups
+        ]
 
 
 def _short(value: float | None, digits: int) -> str:

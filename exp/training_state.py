@@ -62,6 +62,7 @@ def capture(trainer: Trainer, best: Mapping[str, torch.Tensor], *, is_best: bool
             "callbacks": {type(callback).__name__: callback.state() for callback in trainer.callbacks},
         },
         "history": run_directory.finite(trainer.history),
+        "transfer_stage": trainer.stages.describe(trainer.plain_model, max(1, trainer.epoch)),
         "micro_batch_size": trainer.objective.micro_batch_size,
         "device": device_name(trainer.device),
     }

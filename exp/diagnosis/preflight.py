@@ -12,7 +12,7 @@ import torch
 import models
 from data_provider.factory import Splits
 from data_provider.windows import CALENDAR_MARKS, WindowSet
-from exp import forecasters, pretrained
+from exp import forecasters, transfer
 from exp.diagnosis import checkpoint_check, data_check, model_check
 from exp.diagnosis.attribution import attribute
 from exp.diagnosis.data_check import DataReport
@@ -224,12 +224,12 @@ def _material(
 def _load(forecaster: NetworkForecaster, state: dict[str, Any], settings: Settings, diagnosis: Diagnosis) -> bool:
     """Load the checkpoint; say whether it fits."""
     try:
-        sentence = pretrained.load(forecaster, settings, state)
+        plan = transfer.load(forecaster, settings, state)
     except ForeseenError as error:
         diagnosis.findings.append(Finding.from_error(error))
         diagnosis.checks.append(Check("checkpoint fits the model", "guilty", f"{error.code}: {error.what}"))
         return False
-    diagnosis.checks.append(Check("checkpoint fits the model", "innocent", sentence))
+    diagnosis.checks.append(Check("checkpoint fits the model", "innocent", plan.summary if plan else ""))
     return True
 
 

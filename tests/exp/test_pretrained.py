@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import run as program
-from exp import command_line, forecasters, pretrained
+from exp import command_line, forecasters, transfer
 from exp.forecasters import NetworkForecaster
 from exp.settings import Dimensions
 from tests import make_table
@@ -141,7 +141,7 @@ def test_a_file_that_broke_after_the_checks_is_not_trained_from(trained: Path, t
                             pressure_index=None)  # fmt: skip
     forecaster = forecasters.build(settings, dimensions, torch.device("cpu"))
     with pytest.raises(CheckpointError) as caught:
-        pretrained.load(forecaster, settings)
+        transfer.load(forecaster, settings)
     assert caught.value.code == "CKPT_NONFINITE"
 
 
@@ -152,13 +152,11 @@ def test_every_tensor_of_the_checkpoint_arrives_and_the_fresh_ones_alone_are_lef
     forecaster = forecasters.build(settings, dimensions, torch.device("cpu"))
     assert isinstance(forecaster, NetworkForecaster)
     own = forecaster.model.state_dict()
-    encoder = {
-        name: torch.rand_like(value) for name, value in own.items() if not name.startswith(pretrained.FRESH_PARTS)
-    }
+    encoder = {name: torch.rand_like(value) for name, value in own.items() if not name.startswith(transfer.FRESH_PARTS)}
     with torch.no_grad():
         for value in own.values():
             value.fill_(float("nan"))
-    pretrained.load(forecaster, settings, encoder)
+    transfer.load(forecaster, settings, encoder)
     loaded = {name for name, value in forecaster.model.state_dict().items() if bool(value.isfinite().all())}
     assert loaded == set(encoder) and len(loaded) < len(own)
     assert all(torch.equal(forecaster.model.state_dict()[name], value) for name, value in encoder.items())
