@@ -48,6 +48,17 @@ PRESETS: dict[str, dict[str, Any]] = {
         "drop_bad_windows": True,
         "amp": "off",
     },
+    # On top of another preset, for a loaded encoder: the values of the forgery notes. Rates of encoder, neck and head
+    # 5e-5, 2e-4 and 5e-4, three epochs of warm-up, then a cosine that begins again every ten, tight clipping.
+    "staged": {
+        "learning_rate": 5e-5,
+        "rate_ratios": (1.0, 4.0, 10.0),
+        "warmup_epochs": 3.0,
+        "cosine": True,
+        "restart_epochs": 10.0,
+        "min_learning_rate": 1e-8,
+        "clip_grad_norm": 0.5,
+    },
     # For tests and a first look: seconds, no skill to be expected.
     "smoke": {
         "e_layers": 1,

@@ -62,6 +62,9 @@ class TrainerConfig:
     tmax: int | None = field(
         default=None, metadata={"help": "epochs until the cosine is at its lowest (default: train_epochs)"}
     )
+    restart_epochs: float | None = field(
+        default=None, metadata={"help": "with --cosine: begin it again at the full rate every so many epochs"}
+    )
     min_learning_rate: float = field(default=0.0, metadata={"help": "lowest rate of the cosine"})
     amp: AmpName = field(
         default="off", metadata={"help": "mixed precision; auto: bf16 or fp16 as the GPU can, off on the CPU"}
@@ -73,7 +76,7 @@ class TrainerConfig:
         not_negative = ("weight_decay", "warmup_epochs", "warmup_start_lr", "min_learning_rate")
         for name in not_negative:
             self._require(name, getattr(self, name) >= 0, "cannot be negative")
-        for name in ("micro_batch_size", "tmax"):
+        for name in ("micro_batch_size", "tmax", "restart_epochs"):
             self._require(name, getattr(self, name) is None or getattr(self, name) > 0, "must be above 0")
 
     def _require(self, name: str, holds: bool, rule: str) -> None:
@@ -383,6 +386,7 @@ class Trainer:
             warmup_start_lr=config.warmup_start_lr,
             cosine_epochs=(config.tmax or config.train_epochs) if config.cosine else None,
             min_learning_rate=config.min_learning_rate,
+            restart_epochs=config.restart_epochs if config.cosine else None,
         )
 
         # Multiplying by 1.0 changes no bit, so a run without a rollback is as it would be without this.

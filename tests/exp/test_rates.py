@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from exp import command_line
 from exp.rates import groups_of
 from exp.stages import Stages
 from exp.transfer_config import TransferConfig
@@ -59,3 +60,13 @@ def test_the_optimizer_steps_with_these_rates() -> None:
     """Groups that are only listed would be a table of wishes."""
     run = trainer_of(classifier(), rate_ratios=(1.0, 4.0, 10.0))
     assert sorted({group["lr"] for group in run.optimizer.param_groups}) == pytest.approx([0.01, 0.04, 0.1])
+
+
+def test_the_preset_staged_has_the_rates_of_the_forgery_notes() -> None:
+    """5e-5 for the encoder, 2e-4 for the neck, 5e-4 for the head; clipped at 0.5, warmed up for three epochs."""
+    settings = command_line.read(["--preset", "small", "staged"])
+    run = trainer_of(classifier(), rate_ratios=settings.transfer.rate_ratios)
+    factors = sorted({group.rate_factor for group in run.groups})
+    assert [settings.trainer.learning_rate * factor for factor in factors] == pytest.approx([5e-5, 2e-4, 5e-4])
+    assert settings.guard.clip_grad_norm == 0.5 and settings.trainer.warmup_epochs == 3
+    assert settings.trainer.cosine and settings.trainer.restart_epochs == 10

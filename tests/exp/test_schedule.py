@@ -34,6 +34,13 @@ def test_the_warm_up_is_linear_and_ends_at_the_rate() -> None:
     assert found[15] == pytest.approx((1e-7 + 1e-3) / 2)
 
 
+def test_a_cosine_with_restarts_begins_again_at_the_full_rate() -> None:
+    """Each cycle is the same cosine; the warm-up comes once."""
+    found = rates(50, warmup_epochs=1, cosine_epochs=99, restart_epochs=2)
+    assert found[10] == found[30] == pytest.approx(1e-3) and found[20] == found[40] == pytest.approx(5e-4)
+    assert found[29] == pytest.approx(1e-3 * 0.5 * (1 + math.cos(math.pi * 19 / 20)))
+
+
 def test_the_cosine_ends_at_the_lowest_rate_and_stays_there() -> None:
     """A cosine that rises again after tmax would undo the training."""
     found = rates(80, cosine_epochs=5, min_learning_rate=1e-6)
