@@ -23,6 +23,8 @@ from utils.findings import require_no_error
 # Where a run is computed and kept says nothing about what it is.
 IGNORED_WHEN_MATCHING = {"is_training", "checkpoints", "device", "gpu", "itr", "config", "preset", "task_name", "run"}
 IGNORED_WHEN_MATCHING |= {field.name for field in fields(CheckpointConfig)}
+# Flags of earlier versions, by their names of now: a run that was stored with one must not be rebuilt with a default.
+RENAMED = {"variate_attention": "variate_mode"}
 
 
 def find_run(settings: Settings) -> Path:
@@ -43,7 +45,7 @@ def find_run(settings: Settings) -> Path:
     differences = []
     for run in run_directory.finished_runs(settings.run.checkpoints):
         config = run_directory.read_json(run / "config.json")
-        stored = config["flags"] | {"n_classes": config["dimensions"]["n_classes"]}
+        stored = stored_flags(config) | {"n_classes": config["dimensions"]["n_classes"]}
         different = [
             f"--{name} is {stored.get(name)}, not {value}"
             for name, value in wanted.items()
@@ -81,6 +83,11 @@ def comparable(name: str, value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def stored_flags(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return flag -> value of a config.json, under the names that the flags have now."""
+    return {RENAMED.get(name, name): value for name, value in config["flags"].items()}
+
+
 def stored_settings(
     stored: dict[str, Any], given: Mapping[str, Any], resolved: Mapping[str, Any] | None = None
 ) -> Settings:
@@ -91,7 +98,7 @@ def stored_settings(
         given: the flags typed.
         resolved: also what presets and a file give, where that is to win too.
     """
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored["flags"].items()}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored_flags(stored).items()}
     return Settings.from_values(values | dict(given if resolved is None else resolved), given)
 
 

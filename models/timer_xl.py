@@ -58,9 +58,12 @@ class Config:
         default="flattened",
         metadata={"help": "flattened: variable*N + token, as published; time: the token alone, any variable order"},
     )
-    variate_attention: Literal["joint", "independent"] = field(
+    variate_mode: Literal["joint", "independent"] = field(
         default="joint",
-        metadata={"help": "joint: variables see one another; independent: each is a sequence of its own"},
+        metadata={
+            "help": "joint: variables see one another; independent: each is a sequence of its own, as an encoder "
+            "trained on single variables expects"
+        },
     )
     encoder_init: Literal["published", "xavier", "kaiming"] = field(
         default="published", metadata={"help": "initial weights; published: those of the reference implementation"}
@@ -73,14 +76,14 @@ class Config:
         require_share("dropout", self.dropout)
         require_choice("activation", self.activation, ("relu", "gelu"))
         require_choice("rotary_positions", self.rotary_positions, ("flattened", "time"))
-        require_choice("variate_attention", self.variate_attention, ("joint", "independent"))
+        require_choice("variate_mode", self.variate_mode, ("joint", "independent"))
         require_choice("encoder_init", self.encoder_init, ("published", "xavier", "kaiming"))
         _require_heads(self.d_model, self.n_heads)
-        if self.covariate and self.variate_attention == "independent":
+        if self.covariate and self.variate_mode == "independent":
             raise UsageError(
                 "CONFIG",
-                "--covariate lets the target see the covariates, --variate_attention independent forbids it",
-                where="--covariate and --variate_attention",
+                "--covariate lets the target see the covariates, --variate_mode independent forbids it",
+                where="--covariate and --variate_mode",
                 next_command="leave one of the two away",
             )
 
@@ -131,7 +134,7 @@ class Model(nn.Module):
         """Encode a window `(B, N*P, C)`, already normalised where wanted, into states `(B, V, N, D)`."""
         tokens = self.embedding(to_tokens(x, self.config.input_token_len))
         batch, n_variates, n_tokens, _ = tokens.shape
-        joint = self.config.variate_attention == "joint"
+        joint = self.config.variate_mode == "joint"
         sequences = tokens.flatten(1, 2) if joint else tokens.flatten(0, 1)
         in_sequence = n_variates if joint else 1
         layout = attention_layout(in_sequence, n_tokens, self.config.covariate, x.device)

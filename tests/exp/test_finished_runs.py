@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import run as program
+from exp.finished_runs import stored_settings
 from tests import make_table
 from tests.test_commands import ONE_EPOCH, OPTION_B, SCORE_AGAIN, TINY
 from utils import checkpoint
@@ -89,3 +90,13 @@ def test_a_run_whose_weights_are_not_finite_is_not_scored(project: Path, capsys:
     checkpoint.save(path, weights)
     assert program.main(["--is_training", "0", "--d_model", "16"]) == 4
     assert capsys.readouterr().err.startswith("CKPT_NONFINITE")
+
+
+def test_a_run_of_an_earlier_version_is_rebuilt_with_its_own_way_of_reading_variables(project: Path) -> None:
+    """A flag that was renamed would fall back to its default, and the run be scored with another model."""
+    (path,) = project.glob("checkpoints/*/*/config.json")
+    config = json.loads(path.read_text())
+    assert config["flags"].pop("variate_mode") == "joint"
+    path.write_text(json.dumps(config | {"flags": config["flags"] | {"variate_attention": "independent"}}))
+    assert stored_settings(json.loads(path.read_text()), {}).model.variate_mode == "independent"
+    assert program.main(["--is_training", "0", "--d_model", "16", "--variate_mode", "joint"]) == 2

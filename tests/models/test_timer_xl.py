@@ -93,11 +93,11 @@ def test_an_object_with_few_attributes_takes_the_defaults_for_the_rest():
 
 
 @pytest.mark.parametrize("grad", [False, True])
-@pytest.mark.parametrize("variate_attention", ["joint", "independent"])
-def test_a_later_token_changes_no_earlier_output_by_a_single_bit(variate_attention, grad):
+@pytest.mark.parametrize("variate_mode", ["joint", "independent"])
+def test_a_later_token_changes_no_earlier_output_by_a_single_bit(variate_mode, grad):
     """The slightest leak of the future is a forecast that knows the answer."""
     torch.manual_seed(0)
-    model: Any = Model(tiny_configs(use_norm=False, d_model=32, n_heads=4, variate_attention=variate_attention)).eval()
+    model: Any = Model(tiny_configs(use_norm=False, d_model=32, n_heads=4, variate_mode=variate_mode)).eval()
     x = torch.randn(3, 24, 5)
     with torch.set_grad_enabled(grad):
         before = model(x)
@@ -150,13 +150,13 @@ def test_time_only_positions_and_independence_ignore_the_order_of_variables():
     """With flattened positions the order is part of a model; with these two options it must not be."""
     assert permutation_difference() > 1e-3
     assert permutation_difference(rotary_positions="time") < 1e-12
-    assert permutation_difference(variate_attention="independent") < 1e-12
+    assert permutation_difference(variate_mode="independent") < 1e-12
 
 
 def test_independent_variables_equal_one_window_at_a_time():
     """Channel independence means every variable is its own univariate sample."""
     torch.manual_seed(0)
-    model: Any = Model(tiny_configs(variate_attention="independent")).eval()
+    model: Any = Model(tiny_configs(variate_mode="independent")).eval()
     x = torch.randn(2, 12, 3)
     alone = torch.cat([model(x[:, :, [v]]) for v in range(3)], dim=2)
     assert torch.allclose(model(x), alone, atol=1e-6)
@@ -224,7 +224,7 @@ def test_bfloat16_autocast_trains():
         ({"e_layers": 0}, ("--e_layers 0",)),
         ({"dropout": 1.0}, ("--dropout 1.0", "[0, 1)")),
         ({"activation": "swish"}, ("swish", "relu, gelu")),
-        ({"covariate": True, "variate_attention": "independent"}, ("--covariate",)),
+        ({"covariate": True, "variate_mode": "independent"}, ("--covariate",)),
     ],
 )
 def test_impossible_flags_are_refused_with_a_way_out(flags, words):
