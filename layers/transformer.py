@@ -145,6 +145,17 @@ class Encoder(nn.Module):
             x = layer(x, layout, table)
         return self.norm(x)
 
+    def every_layer(self, x: torch.Tensor, layout: AttentionLayout, table: torch.Tensor) -> torch.Tensor:
+        """Map `(B, T, D)` to what every layer gives, `(B, layers, T, D)`; the last one is what `forward` gives.
+
+        The layers before it end in a norm of their own, so all have one scale without the last norm.
+        """
+        states = []
+        for layer in self.attn_layers:
+            x = layer(x, layout, table)
+            states.append(x)
+        return torch.stack([*states[:-1], self.norm(x)], dim=1)
+
 
 def initialise(encoder: nn.Module, scheme: str, gain: float) -> None:
     """Give an encoder its initial weights in place.

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from layers.instance_norm import normalise, restore, window_statistics
-from layers.masks import attention_layout
+from layers.masks import AttentionLayout, attention_layout
 from layers.rotary import rotary_table
 from layers.tokens import from_tokens, newest_whole_tokens, to_tokens
 from layers.transformer import Encoder, initialise
@@ -132,16 +132,32 @@ class Model(nn.Module):
 
     def states(self, x: torch.Tensor) -> torch.Tensor:
         """Encode a window `(B, N*P, C)`, already normalised where wanted, into states `(B, V, N, D)`."""
+        sequences, layout, table = self._sequences(x)
+        return self.blocks(sequences, layout, table).view(len(x), x.shape[2], -1, self.config.d_model)
+
+    def layer_states(self, x: torch.Tensor) -> torch.Tensor:
+        """Encode a window as `states` does and keep what every layer gives: `(B, layers, V, N, D)`."""
+        sequences, layout, table = self._sequences(x)
+        states = self.blocks.every_layer(sequences, layout, table)
+        # An independent variable's layers lie beside each other, a window's variables do not: layers go first.
+        in_order = states.unflatten(0, (len(x), -1)).transpose(1, 2)
+        return in_order.reshape(len(x), self.config.e_layers, x.shape[2], -1, self.config.d_model)
+
+    def _sequences(self, x: torch.Tensor) -> tuple[torch.Tensor, AttentionLayout, torch.Tensor]:
+        """Lay a window out for the blocks: one sequence `(B, V*N, D)`, or one per variable, `(B*V, N, D)`.
+
+        An independent variable has the positions and the pattern of a window of its own, so its cost is that of V
+        univariate windows: linear in V, where a joint map has `(V*N)^2` pairs.
+        """
         tokens = self.embedding(to_tokens(x, self.config.input_token_len))
-        batch, n_variates, n_tokens, _ = tokens.shape
+        n_variates, n_tokens = tokens.shape[1:3]
         joint = self.config.variate_mode == "joint"
-        sequences = tokens.flatten(1, 2) if joint else tokens.flatten(0, 1)
         in_sequence = n_variates if joint else 1
         layout = attention_layout(in_sequence, n_tokens, self.config.covariate, x.device)
         time_only = self.config.rotary_positions == "time"
         head_width = self.config.d_model // self.config.n_heads
         table = rotary_table(in_sequence, n_tokens, head_width, time_only, x.device, self.embedding.weight.dtype)
-        return self.blocks(sequences, layout, table).view(batch, n_variates, n_tokens, -1)
+        return tokens.flatten(1, 2) if joint else tokens.flatten(0, 1), layout, table
 
     def whole_tokens(self, x: torch.Tensor) -> torch.Tensor:
         """Keep the newest whole tokens of a window `(B, L, C)`; says once how many steps are dropped."""

@@ -8,6 +8,7 @@ Options that need more parameters add them under new names or widen the head; th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,6 +17,7 @@ import torch
 from torch import nn
 
 from layers.instance_norm import normalise, window_statistics
+from layers.pooling import AttentionPooling, LayerMixing
 from models import timer_xl
 from models._config import dimension, marks, require_choice, require_positive, require_share
 from utils.errors import UsageError
@@ -30,14 +32,24 @@ class Config(timer_xl.Config):
     """
 
     n_classes: int = field(default=2, metadata={"help": "classes; 1 gives a single logit, as --loss BCE wants"})
-    pooling: Literal["mean", "last"] = field(
-        default="mean", metadata={"help": "tokens the head sees: the mean over all, or each variable's newest"}
+    pooling: Literal["mean", "last", "attention"] = field(
+        default="mean",
+        metadata={
+            "help": "tokens the head sees: the mean over all, each variable's newest, or attention, a mean whose "
+            "weights are learned, by one query per head"
+        },
     )
     variate_pooling: Literal["mean", "concat"] = field(
         default="mean", metadata={"help": "variables the head sees: their mean, or all of them side by side"}
     )
-    encoder_features: Literal["forecast", "states"] = field(
-        default="forecast", metadata={"help": "what is pooled: the forecast head's output, or the encoder's states"}
+    encoder_features: Literal["forecast", "states", "all_layers"] = field(
+        default="forecast",
+        metadata={
+            "help": "what is pooled: the forecast head's output, the last layer's states, or the states of all layers"
+        },
+    )
+    layer_mixing: Literal["mean", "learned"] = field(
+        default="mean", metadata={"help": "with encoder_features all_layers: their mean, or learned shares"}
     )
     head_hidden: int = field(default=128, metadata={"help": "width inside the classifier's head"})
     head_dropout: float = field(default=0.1, metadata={"help": "dropout inside the classifier's head"})
@@ -72,9 +84,17 @@ class Config(timer_xl.Config):
             if getattr(self, name) is not None:
                 require_positive(name, getattr(self, name))
         require_share("head_dropout", self.head_dropout)
-        require_choice("pooling", self.pooling, ("mean", "last"))
+        require_choice("pooling", self.pooling, ("mean", "last", "attention"))
         require_choice("variate_pooling", self.variate_pooling, ("mean", "concat"))
-        require_choice("encoder_features", self.encoder_features, ("forecast", "states"))
+        require_choice("encoder_features", self.encoder_features, ("forecast", "states", "all_layers"))
+        require_choice("layer_mixing", self.layer_mixing, ("mean", "learned"))
+        if self.layer_mixing == "learned" and self.encoder_features != "all_layers":
+            raise UsageError(
+                "CONFIG",
+                f"--layer_mixing learned has nothing to mix: --encoder_features {self.encoder_features} is one layer",
+                where="--layer_mixing and --encoder_features",
+                next_command="--encoder_features all_layers, or leave --layer_mixing away",
+            )
         if self.last_hours < 0:
             raise UsageError(
                 "CONFIG",
@@ -103,7 +123,11 @@ class Model(timer_xl.Model):
         config = self.config
         self._encoder_frozen = False
         self._last_steps = 0
-        pooled_width = config.output_token_len if config.encoder_features == "forecast" else config.d_model
+        pooled_width = self._feature_width
+        if config.pooling == "attention":
+            self.token_attention = AttentionPooling(pooled_width, math.gcd(config.n_heads, pooled_width))
+        if config.layer_mixing == "learned":
+            self.layer_mixing = LayerMixing(config.e_layers)
         if config.variate_pooling == "concat":
             pooled_width *= dimension(configs, "n_variables", "--variate_pooling concat")
         extra_width = 0
@@ -144,10 +168,68 @@ class Model(timer_xl.Model):
         """
         return self.classify(self.pooled(x), self.extras(x, x_mark))
 
-    def pooled(self, x: torch.Tensor) -> torch.Tensor:
-        """Encode a window `(B, L, C)` and pool: `(B, pooled width)`; with a frozen encoder it never changes."""
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Encode a window `(B, L, C)` as far as the encoder alone decides: the features that may be cached.
+
+        With a frozen encoder this never changes, since all that is trained comes after it, in `pool` and `classify`.
+        Its shape is `(B, *encoded_shape)`: what has no parameters (means, the newest token, side by side) is done
+        here already, so that a cache holds no more values per window than it must, `cached_width` of them.
+        """
         x = _clamped(self.whole_tokens(x), self.config.clamp_inputs)
-        return self._pool(self.states(normalise(x, window_statistics(x)) if self.config.use_norm else x))
+        x = normalise(x, window_statistics(x)) if self.config.use_norm else x
+        states = self.layer_states(x) if self.config.encoder_features == "all_layers" else self.states(x)
+        if self.config.encoder_features == "all_layers" and self.config.layer_mixing == "mean":
+            states = states.mean(dim=1)
+        if self.config.pooling == "attention":
+            return self._features(states)
+        per_variate = states.mean(dim=-2) if self.config.pooling == "mean" else states[..., -1, :]
+        # The forecast head is linear, so it is applied to the mean of the states and once.
+        if self.config.variate_pooling == "mean":
+            return self._features(per_variate.mean(dim=-2))
+        return self._features(per_variate).flatten(-2)
+
+    def pooled(self, x: torch.Tensor) -> torch.Tensor:
+        """Encode a window `(B, L, C)`; another name of `encode`, whose answer `classify` takes."""
+        return self.encode(x)
+
+    def pool(self, encoded: torch.Tensor) -> torch.Tensor:
+        """Apply the trainable pooling, if any, to what `encode` gave: `(B, pooled width)`."""
+        if self.config.layer_mixing == "learned":
+            encoded = self.layer_mixing(encoded)
+        if self.config.pooling != "attention":
+            return encoded
+        per_variate = self.token_attention(encoded)
+        return per_variate.mean(dim=1) if self.config.variate_pooling == "mean" else per_variate.flatten(1)
+
+    def encoded_shape(self, n_variables: int, n_steps: int) -> tuple[int, ...]:
+        """Shape of `encode` for one window of so many variables and steps, without the batch axis.
+
+        - pooling ``mean`` or ``last``: F values, times V with ``variate_pooling concat``;
+        - pooling ``attention``: `(V, N, F)`, every token, since the weights of the tokens are trained;
+        - ``layer_mixing learned``: the same once for every layer.
+
+        F is the forecast head's token length, or the width D of the states.
+        """
+        config, width = self.config, self._feature_width
+        if config.pooling == "attention":
+            shape: tuple[int, ...] = (n_variables, n_steps // config.input_token_len, width)
+        else:
+            shape = (width * n_variables if config.variate_pooling == "concat" else width,)
+        return (config.e_layers, *shape) if config.layer_mixing == "learned" else shape
+
+    def cached_width(self, n_variables: int, n_steps: int) -> int:
+        """Number of values that `encode` gives for one window, which is what a cache holds of it."""
+        return math.prod(self.encoded_shape(n_variables, n_steps))
+
+    @property
+    def _feature_width(self) -> int:
+        """Width F of one token's features."""
+        config = self.config
+        return config.output_token_len if config.encoder_features == "forecast" else config.d_model
+
+    def _features(self, states: torch.Tensor) -> torch.Tensor:
+        """Turn states `(..., D)` into the features `(..., F)` that are pooled."""
+        return self.head(states) if self.config.encoder_features == "forecast" else states
 
     def extras(self, x: torch.Tensor, x_mark: torch.Tensor | None = None) -> list[torch.Tensor]:
         """What by option goes to the head beside the encoder's features: parts `(B, width)`, none by default.
@@ -167,12 +249,6 @@ class Model(timer_xl.Model):
             parts.append(self.shortcut(self._newest(x)))
         return parts
 
-    def _pool(self, states: torch.Tensor) -> torch.Tensor:
-        """Pool states `(B, V, N, D)`; the forecast head is linear, so it is applied to their mean and once."""
-        per_variate = states.mean(dim=2) if self.config.pooling == "mean" else states[:, :, -1]
-        pooled = per_variate if self.config.variate_pooling == "concat" else per_variate.mean(dim=1)
-        return (self.head(pooled) if self.config.encoder_features == "forecast" else pooled).flatten(1)
-
     def _newest(self, x: torch.Tensor) -> torch.Tensor:
         """The newest ``last_hours`` of all variables side by side, `(B, steps * C)`."""
         if x.shape[1] < self._last_steps:
@@ -184,10 +260,14 @@ class Model(timer_xl.Model):
             )
         return x[:, -self._last_steps :].flatten(1)
 
-    def classify(self, pooled: torch.Tensor, extras: Sequence[torch.Tensor] = ()) -> torch.Tensor:
-        """Apply the head; the extras join after its norm, which would mix their levels with the encoder's."""
+    def classify(self, encoded: torch.Tensor, extras: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+        """Apply all that comes after the encoder: pooling and head, to what `encode` and `extras` gave.
+
+        The extras join after the head's norm, which would mix their levels with the encoder's.
+        """
         first_norm, *rest = self.classifier
-        hidden = torch.cat([first_norm(pooled), *extras], dim=1) if extras else first_norm(pooled)
+        normed = first_norm(self.pool(encoded))
+        hidden = torch.cat([normed, *extras], dim=1) if extras else normed
         for module in rest:
             hidden = module(hidden)
         return _clamped(hidden, self.config.clamp_logits)

@@ -188,7 +188,8 @@ def test_cached_features_give_the_same_logits():
     torch.manual_seed(0)
     model: Any = Model(tiny_configs(level_statistics=True, n_variables=3)).eval()
     x = window()
-    assert torch.equal(model.classify(model.pooled(x), model.extras(x)), model(x))
+    assert torch.equal(model.classify(model.encode(x), model.extras(x)), model(x))
+    assert torch.equal(model.pooled(x), model.encode(x))
 
 
 def test_every_parameter_gets_a_gradient():
