@@ -1,4 +1,4 @@
-"""Where the time goes, as ratios of one run: python -m exp.benchmark epoch|guard|save (or scripts/benchmark.sh epoch).
+"""Where the time goes, as ratios of one run: python -m exp.benchmark PART (or scripts/benchmark.sh PART).
 
 Sizes of `epoch` are those of the case: 6,224 windows of 1440 x 27, batches of 16. The model is small on purpose: the
 smaller it is, the larger the share of everything around it.
@@ -17,7 +17,7 @@ import torch
 
 import models
 from data_provider.windows import WindowSet, build_index
-from exp import guard_benchmark, save_benchmark
+from exp import guard_benchmark, save_benchmark, variate_benchmark
 from exp.guard import GuardConfig
 from exp.objective import Objective
 from exp.trainer import Trainer, TrainerConfig
@@ -35,11 +35,11 @@ class BenchmarkConfig:
         UsageError: ``CONFIG``, there is no such part.
     """
 
-    part: str = field(default="epoch", metadata={"help": "what is measured: epoch, guard, save"})
+    part: str = field(default="epoch", metadata={"help": "what is measured: epoch, guard, save, variates"})
     d_model: int = field(default=64, metadata={"help": "width of the model, for epoch"})
     e_layers: int = field(default=2, metadata={"help": "layers of the model, for epoch"})
-    preset: str = field(default="small", metadata={"help": "option that is measured, for guard and save"})
-    pairs: int = field(default=20, metadata={"help": "how often, for guard and save"})
+    preset: str = field(default="small", metadata={"help": "option that is measured, for guard, save and variates"})
+    pairs: int = field(default=20, metadata={"help": "how often, for guard, save and variates"})
 
     def __post_init__(self) -> None:
         if self.part not in PARTS:
@@ -127,6 +127,7 @@ PARTS = {
     "epoch": measure_epoch,
     "guard": lambda config: guard_benchmark.measure(config.preset, config.pairs),
     "save": lambda config: save_benchmark.measure(config.preset, config.pairs),
+    "variates": lambda config: variate_benchmark.measure(config.preset, config.pairs),
 }
 
 
