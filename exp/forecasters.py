@@ -17,6 +17,7 @@ import models
 from data_provider.factory import Splits
 from data_provider.windows import WindowSet
 from exp.callbacks import BestCheckpoint, EpochWarnings, MetricsLog
+from exp.frozen_encoder import EncodedWindows, FrozenEncoder
 from exp.micro_batches import fitting_batch_size
 from exp.objective import Objective
 from exp.precision import amp_dtype
@@ -115,13 +116,19 @@ class NetworkForecaster:
         can_roll_back = self.settings.guard.nan_policy == "rollback"
         keeper = StateKeeper(run, self.settings.checkpoint, best, keeping, can_roll_back=can_roll_back)
         entropy = base_rate_entropy(splits.train.index.label)
+        frozen = self._frozen_encoder(splits.train.device, run)
         trainer = Trainer(
             self.model,
             self.objective(splits.train.device),
             config,
             self.settings.guard,
             splits.train,
-            evaluate=lambda _: self._validate(splits.validation),
+            evaluate=lambda model: self._validate(
+                splits.validation
+                if frozen is None or model is not frozen.head
+                else frozen.encoded(splits.validation, "validation"),
+                model,
+            ),
             seed=self.settings.run.seed,
             callbacks=(
                 EpochWarnings(float((splits.validation.index.label > 0).mean())),
@@ -131,6 +138,7 @@ class NetworkForecaster:
             explain=explain,
             keeper=keeper,
             transfer=self.settings.transfer,
+            frozen=frozen,
         )
         try:
             keeper.begin(trainer)
@@ -141,6 +149,8 @@ class NetworkForecaster:
             if trainer.cut_short is not None:
                 append_json_line(run / "metrics.jsonl", trainer.cut_short)
             self.best_epoch = best.best_epoch or None
+            if frozen is not None:
+                frozen.release()
             if best.weights:
                 trainer.plain_model.load_state_dict(best.weights)
         best.require_an_epoch(trainer)
@@ -152,6 +162,13 @@ class NetworkForecaster:
         if point is not None and point.state["device"] == device_name(windows.device):
             return int(point.state["micro_batch_size"])
         return fitting_batch_size(self.model, self.loss, windows, self.settings.trainer.batch_size)
+
+    def _frozen_encoder(self, device: torch.device, run: Path) -> FrozenEncoder | None:
+        """Return what runs a frozen encoder once, for a model whose encoder and head can be told apart."""
+        if not self.settings.transfer.cache_frozen_encoder or not hasattr(self.model, "encode"):
+            return None
+        size = self.micro_batch_size * EVALUATION_BATCH
+        return FrozenEncoder(self.model, amp_dtype(self.settings.trainer.amp, device), size, run)
 
     def objective(self, device: torch.device) -> Objective:
         """Return what a step of this training minimises."""
@@ -180,12 +197,17 @@ class NetworkForecaster:
             "best_epoch": self.best_epoch,
         }
 
-    def _logits(self, windows: WindowSet, title: str) -> torch.Tensor:
+    def _logits(
+        self, windows: WindowSet | EncodedWindows, title: str, model: torch.nn.Module | None = None
+    ) -> torch.Tensor:
         precision = amp_dtype(self.settings.trainer.amp, windows.device)
-        return predict_logits(self.model, windows, self.micro_batch_size * EVALUATION_BATCH, precision, title=title)
+        size = self.micro_batch_size * EVALUATION_BATCH
+        return predict_logits(model or self.model, windows, size, precision, title=title)
 
-    def _validate(self, windows: WindowSet) -> dict[str, float | None]:
-        logits = self._logits(windows, "validation")
+    def _validate(
+        self, windows: WindowSet | EncodedWindows, model: torch.nn.Module | None = None
+    ) -> dict[str, float | None]:
+        logits = self._logits(windows, "validation", model)
         loss = self.loss(logits, windows.labels).item()
         probability = losses.probabilities(logits).double().cpu().numpy()
         return {"validation_loss": loss, **_validation_scores(probability, windows.index.label)}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -25,8 +25,8 @@ class Windows(Protocol):
     labels: torch.Tensor
     marks: torch.Tensor
 
-    def inputs(self, ids: torch.Tensor) -> torch.Tensor:
-        """Return `(B, L, V)` of the windows `ids`."""
+    def inputs(self, ids: torch.Tensor) -> Any:
+        """Return `(B, L, V)` of the windows `ids`, or what else their model takes."""
         ...
 
 

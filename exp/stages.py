@@ -49,6 +49,7 @@ class Stages:
                 next_command="--tune full, or a model with a head of its own (--model timer_xl_classifier)",
             )
         self.is_plain = is_plain
+        self._encoder = encoder
 
     @property
     def first_epochs(self) -> list[int]:
@@ -59,6 +60,10 @@ class Stages:
         """True for a parameter that learns in an epoch."""
         begin = self.begins[name]
         return begin is not None and begin <= epoch
+
+    def is_encoder_frozen(self, epoch: int) -> bool:
+        """True where nothing of the encoder learns in an epoch, so that it gives the same for a window every time."""
+        return bool(self._encoder) and not any(self.learns(name, epoch) for name in self._encoder)
 
     def enter(self, model: nn.Module, epoch: int) -> None:
         """Let learn what learns in this epoch; all else gets no gradient and is in evaluation, without dropout.

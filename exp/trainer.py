@@ -18,9 +18,10 @@ from data_provider.windows import WindowSet
 from exp import memory
 from exp.diagnosis.verdict import Verdict
 from exp.epoch_sums import EpochSums
+from exp.frozen_encoder import EncodedWindows, FrozenEncoder
 from exp.full_checks import FullChecks
 from exp.guard import Guard, GuardConfig, Outcome, StepRecord
-from exp.objective import Objective
+from exp.objective import Objective, Windows
 from exp.precision import AmpName, autocast
 from exp.rates import Group, groups_of, with_own_warmup
 from exp.schedule import learning_rate_factor
@@ -138,12 +139,13 @@ class Trainer:
         config: flags of the training.
         guard: flags of the guard.
         train: training windows.
-        evaluate: returns the validation part of a history row.
+        evaluate: returns the validation part of a history row, given the model that the steps of the epoch saw.
         seed: order of the windows.
         callbacks: seen at the end of each epoch, in order.
         explain: finds the cause of a step that was not finite.
         keeper: keeps the state; None: nothing is kept.
         transfer: what learns when, and at which rate; by default everything at one rate.
+        frozen: runs a frozen encoder once per window; None: in every step.
     """
 
     def __init__(
@@ -160,6 +162,7 @@ class Trainer:
         explain: Explain | None = None,
         keeper: Keeper | None = None,
         transfer: TransferConfig | None = None,
+        frozen: FrozenEncoder | None = None,
     ) -> None:
         self.model, self.objective, self.config, self.train = model, objective, config, train
         self.evaluate, self.callbacks, self.seed, self.keeper = evaluate, callbacks, seed, keeper
@@ -184,6 +187,9 @@ class Trainer:
         )
         self.checks = FullChecks(model) if guard.guard_level == "full" else None
         self.detect_anomaly = guard.detect_anomaly
+        # The checks of every tensor look at the encoder too.
+        self.frozen = frozen if self.checks is None else None
+        self.seen: tuple[nn.Module, Windows] = (model, train)
         self.epoch = self.step_number = self.batch = 0
         self.learning_rate = config.learning_rate
         self.sums = EpochSums(self.device)
@@ -233,7 +239,7 @@ class Trainer:
             self._begin_epoch()
         row = self._train_epoch()
         trained = time.monotonic()
-        row |= self.evaluate(self.model)
+        row |= self.evaluate(self.seen[0])
         row |= {
             "train_seconds": self.seconds,
             "evaluation_seconds": time.monotonic() - trained,
@@ -254,6 +260,7 @@ class Trainer:
         self.epoch_start = {name: tensor.detach().cpu().clone() for name, tensor in self.plain_model.named_parameters()}
 
     def _train_epoch(self) -> Row:
+        self.seen = self._what_steps_see()
         self.model.train()
         self.stages.enter(self.plain_model, self.epoch)
         self._take_steps()
@@ -261,6 +268,15 @@ class Trainer:
         if self.checks is not None:
             self.checks.report(self.seconds)
         return self._row()
+
+    def _what_steps_see(self) -> tuple[nn.Module, Windows]:
+        """Return model and windows of the steps: with a frozen encoder the head alone, and what the encoder gave."""
+        if self.frozen is None:
+            return self.model, self.train
+        if self.stages.is_encoder_frozen(self.epoch):
+            return self.frozen.head, self.frozen.encoded(self.train, "training")
+        self.frozen.release()
+        return self.model, self.train
 
     def _take_steps(self) -> None:
         """Take the steps that are left of an epoch, with a bar or lines of progress."""
@@ -318,7 +334,7 @@ class Trainer:
         scale = None if self.scaler is None else self.scaler.scale
         try:
             with torch.autograd.set_detect_anomaly(self.detect_anomaly):
-                return self.objective.backward(self.model, self.train, ids, scale=scale, probe=self.checks)
+                return self.objective.backward(*self.seen, ids, scale=scale, probe=self.checks)
         except (RuntimeError, MemoryError) as error:
             if memory.is_exhausted(error):
                 size, step = self.objective.micro_batch_size, f"step {self.step_number + 1}, epoch {self.epoch}"
@@ -404,7 +420,12 @@ def _short(value: float | None, digits: int) -> str:
 
 @torch.no_grad()
 def predict_logits(
-    model: nn.Module, windows: WindowSet, batch_size: int, precision: torch.dtype | None, *, title: str = ""
+    model: nn.Module,
+    windows: WindowSet | EncodedWindows,
+    batch_size: int,
+    precision: torch.dtype | None,
+    *,
+    title: str = "",
 ) -> torch.Tensor:
     """Return the logits `(N, K)` of all windows in float32, in their own order, on their device."""
     model.eval()

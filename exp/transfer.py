@@ -24,7 +24,7 @@ Tensors = Mapping[str, torch.Tensor]
 Decision = Literal["loaded", "fresh", "left out"]
 PLAN_FILE = "load_plan.json"
 # A classifier adds these to the published encoder; a file need not hold them.
-FRESH_PARTS = ("classifier.", "shortcut.", "pooling.", "layer_weights")
+FRESH_PARTS = ("classifier.", "shortcut.", "token_attention.", "layer_mixing.")
 
 
 @dataclass(frozen=True)

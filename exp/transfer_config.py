@@ -40,6 +40,10 @@ class TransferConfig:
             "named stays frozen"
         },
     )
+    cache_frozen_encoder: bool = field(
+        default=True,
+        metadata={"help": "while nothing of the encoder learns, run it once per window and train the head on that"},
+    )
     stage_warmup_epochs: float = field(
         default=1.0, metadata={"help": "linear warm-up of parts that join later, in epochs from where they join"}
     )

@@ -13,6 +13,7 @@ from data_provider.windows import WindowSet
 from exp import command_line, forecasters
 from exp.diagnosis.preflight import dimensions_of
 from exp.forecasters import NetworkForecaster, base_rate_entropy
+from exp.frozen_encoder import EncodedWindows
 from exp.rain_classification import _load
 from tests import make_table
 
@@ -22,9 +23,9 @@ class WorseEveryEpoch(NetworkForecaster):
 
     epochs = 0
 
-    def _validate(self, windows: WindowSet) -> dict[str, float | None]:
+    def _validate(self, windows: WindowSet | EncodedWindows, model: torch.nn.Module | None = None):
         self.epochs += 1
-        return super()._validate(windows) | {"validation_loss": float(self.epochs)}
+        return super()._validate(windows, model) | {"validation_loss": float(self.epochs)}
 
 
 def first_epochs_weights(run: Path) -> Mapping[str, torch.Tensor]:

@@ -1,0 +1,154 @@
+"""A frozen encoder runs once per window: what it gives is kept, and the head trains on that.
+
+Nothing that learns stands before what is kept (`encode` of the model), and a frozen encoder is in evaluation, so the
+head sees the same numbers as without it, to the rounding of other batch sizes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from data_provider.windows import WindowSet
+from exp.micro_batches import total_memory
+from exp.precision import autocast
+from utils.checkpoint_hash import content_hash
+
+logger = logging.getLogger(__name__)
+# Of the memory of a device: the rest belongs to table, model and other programs.
+MEMORY_SHARE = 0.2
+
+
+class EncodedWindows:
+    """Windows whose inputs are what the encoder gave for them.
+
+    Args:
+        values: `(N, ...)`, on the device, the host or the disk.
+        windows: where they came from; labels and marks are theirs.
+        with_raw: hand over the raw windows too, for a head that also looks at them.
+    """
+
+    def __init__(self, values: torch.Tensor, windows: WindowSet, *, with_raw: bool) -> None:
+        self.values, self.windows, self.with_raw = values, windows, with_raw
+        self.device, self.labels, self.marks = windows.device, windows.labels, windows.marks
+        self.index = windows.index
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def inputs(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return what the encoder gave `(B, ...)`, and the raw windows `(B, L, V)` where the head needs them."""
+        kept = self.values[ids.to(self.values.device)].to(self.device, non_blocking=True)
+        return kept, self.windows.inputs(ids) if self.with_raw else None
+
+
+class Head(nn.Module):
+    """All of a classifier that comes after its encoder.
+
+    Args:
+        model: the whole one, whose parameters these stay.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model: Any = model
+
+    def forward(self, inputs: tuple[torch.Tensor, torch.Tensor | None], marks: torch.Tensor) -> torch.Tensor:
+        """Classify what `EncodedWindows.inputs` returned: `(B, n_classes)`."""
+        encoded, raw = inputs
+        return self.model.classify(encoded, () if raw is None else self.model.extras(raw, marks))
+
+
+class FrozenEncoder:
+    """Keeps what a frozen encoder gives for the windows of a run.
+
+    Args:
+        model: with `encode`, `classify` and `extras`.
+        precision: of the encoder's forward pass.
+        batch_size: windows per forward pass.
+        folder: for what fits neither the device nor the host; removed by `release`.
+    """
+
+    def __init__(self, model: nn.Module, precision: torch.dtype | None, batch_size: int, folder: Path) -> None:
+        self.model: Any = model
+        self.precision, self.batch_size, self.folder = precision, batch_size, folder / "encoded"
+        self.head = Head(model)
+        self._kept: dict[int, EncodedWindows] = {}
+        self._key = ""
+
+    def encoded(self, windows: WindowSet, title: str) -> EncodedWindows:
+        """Return the windows with what the encoder gives for them, worked out at the first call.
+
+        Raises:
+            StorageError: it fits neither device nor host, and the disk does not take it.
+        """
+        key = self._key_now()
+        if key != self._key:
+            self.release()
+            self._key = key
+        if id(windows) not in self._kept:
+            self._kept[id(windows)] = self._encode(windows, title)
+        return self._kept[id(windows)]
+
+    def release(self) -> None:
+        """Forget everything, on the disk too."""
+        self._kept.clear()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _key_now(self) -> str:
+        """Return what decides the values besides the windows: weights of the encoder, flags, precision."""
+        weights = {name: value for name, value in self.model.state_dict().items() if not _is_after_encoder(name)}
+        flags = hashlib.sha256(repr((self.model.config, self.precision)).encode()).hexdigest()
+        return content_hash(weights) + flags
+
+    @torch.no_grad()
+    def _encode(self, windows: WindowSet, title: str) -> EncodedWindows:
+        started = time.monotonic()
+        was_training = self.model.training
+        self.model.eval()
+        ids = torch.arange(len(windows), device=windows.device)
+        values: torch.Tensor | None = None
+        for part in tqdm(ids.split(self.batch_size), disable=None, leave=False, desc=f"encoding {title}", unit="batch"):
+            with autocast(windows.device, self.precision):
+                encoded = self.model.encode(windows.inputs(part)).float()
+            if values is None:
+                values = self._place((len(windows), *encoded.shape[1:]), windows.device, title)
+            values[part.to(values.device)] = encoded.to(values.device)
+        assert values is not None, "a split without windows is refused before"
+        self.model.train(was_training)
+        logger.info(
+            "  frozen encoder: %s kept for %d %s windows, %.1f MB, %.1f s",
+            "x".join(map(str, values.shape[1:])),
+            len(windows),
+            title,
+            values.nbytes / 1e6,
+            time.monotonic() - started,
+        )
+        return EncodedWindows(values, windows, with_raw=self._needs_raw())
+
+    def _needs_raw(self) -> bool:
+        config = self.model.config
+        return bool(config.level_statistics or config.last_hours or config.use_marks)
+
+    def _place(self, shape: tuple[int, ...], device: torch.device, title: str) -> torch.Tensor:
+        """Return room for so many values: on the device, else on the host, else on the disk."""
+        size = 4 * int(np.prod(shape))
+        for place in dict.fromkeys((device, torch.device("cpu"))):
+            if size <= MEMORY_SHARE * total_memory(place):
+                return torch.empty(shape, device=place)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        logger.info("  frozen encoder: %.1f GB do not fit the memory and are kept in %s", size / 1e9, self.folder)
+        return torch.from_numpy(np.lib.format.open_memmap(self.folder / f"{title}.npy", "w+", np.float32, shape))
+
+
+def _is_after_encoder(name: str) -> bool:
+    return name.startswith(("classifier.", "shortcut.", "token_attention.", "layer_mixing."))
