@@ -17,7 +17,7 @@ import torch
 
 import models
 from data_provider.windows import WindowSet, build_index
-from exp import guard_benchmark, save_benchmark, variate_benchmark
+from exp import frozen_benchmark, guard_benchmark, save_benchmark, variate_benchmark
 from exp.guard import GuardConfig
 from exp.objective import Objective
 from exp.trainer import Trainer, TrainerConfig
@@ -35,11 +35,11 @@ class BenchmarkConfig:
         UsageError: ``CONFIG``, there is no such part.
     """
 
-    part: str = field(default="epoch", metadata={"help": "what is measured: epoch, guard, save, variates"})
+    part: str = field(default="epoch", metadata={"help": "what is measured: epoch, guard, frozen, save, variates"})
     d_model: int = field(default=64, metadata={"help": "width of the model, for epoch"})
     e_layers: int = field(default=2, metadata={"help": "layers of the model, for epoch"})
-    preset: str = field(default="small", metadata={"help": "option that is measured, for guard, save and variates"})
-    pairs: int = field(default=20, metadata={"help": "how often, for guard, save and variates"})
+    preset: str = field(default="small", metadata={"help": "option that is measured; not for epoch"})
+    pairs: int = field(default=20, metadata={"help": "how often; steps of an epoch for frozen, not for epoch"})
 
     def __post_init__(self) -> None:
         if self.part not in PARTS:
@@ -126,6 +126,7 @@ def _model(config: BenchmarkConfig) -> torch.nn.Module:
 PARTS = {
     "epoch": measure_epoch,
     "guard": lambda config: guard_benchmark.measure(config.preset, config.pairs),
+    "frozen": lambda config: frozen_benchmark.measure(config.preset, config.pairs),
     "save": lambda config: save_benchmark.measure(config.preset, config.pairs),
     "variates": lambda config: variate_benchmark.measure(config.preset, config.pairs),
 }

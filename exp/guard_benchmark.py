@@ -91,7 +91,7 @@ def _now(device: torch.device) -> float:
 
 def random_trainer(flags: dict[str, Any], device: torch.device) -> Trainer:
     """Return a trainer of an option on random numbers in 27 variables."""
-    windows = _windows(flags, device)
+    windows = random_windows(flags, device, STEPS_KEPT * flags.get("batch_size", TrainerConfig().batch_size))
     sizes = {"n_variables": N_VARIABLES, "n_classes": 2, "n_marks": windows.marks.shape[1], "step_hours": 1}
     model = models.build("timer_xl_classifier", SimpleNamespace(**(flags | sizes))).to(device)
     batch = flags.get("batch_size", TrainerConfig().batch_size)
@@ -108,9 +108,9 @@ def random_trainer(flags: dict[str, Any], device: torch.device) -> Trainer:
     return trainer
 
 
-def _windows(flags: dict[str, Any], device: torch.device) -> WindowSet:
+def random_windows(flags: dict[str, Any], device: torch.device, count: int) -> WindowSet:
+    """Return so many windows of an option, of random numbers in 27 variables and 5 regions."""
     length = flags["seq_len"]
-    count = STEPS_KEPT * flags.get("batch_size", TrainerConfig().batch_size)
     generator = np.random.default_rng(0)
     values = generator.normal(size=(count + length, N_VARIABLES)).astype(np.float32)
     index = WindowIndex(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from exp import frozen_benchmark
 from exp.frozen_encoder import FrozenEncoder
 from exp.trainer import Trainer
 from models import timer_xl_classifier
@@ -120,3 +121,9 @@ def test_steps_see_the_whole_model_where_nothing_is_frozen() -> None:
     run: Trainer = trainer_of(classifier(), epochs=1)
     run.fit()
     assert run.seen == (run.model, run.train)
+
+
+def test_the_benchmark_compares_trainings_that_end_alike() -> None:
+    """A faster training of something else would be no gain."""
+    found = frozen_benchmark.measure("smoke", 2)
+    assert found["largest_difference_of_logits"] < 1e-5 and found["seconds_with"] > 0 and found["windows"] == 128
