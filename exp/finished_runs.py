@@ -45,7 +45,7 @@ def find_run(settings: Settings) -> Path:
     differences = []
     for run in run_directory.finished_runs(settings.run.checkpoints):
         config = run_directory.read_json(run / "config.json")
-        stored = stored_flags(config) | {"n_classes": config["dimensions"]["n_classes"]}
+        stored = current_names(config["flags"]) | {"n_classes": config["dimensions"]["n_classes"]}
         different = [
             f"--{name} is {stored.get(name)}, not {value}"
             for name, value in wanted.items()
@@ -83,9 +83,9 @@ def comparable(name: str, value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def stored_flags(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return flag -> value of a config.json, under the names that the flags have now."""
-    return {RENAMED.get(name, name): value for name, value in config["flags"].items()}
+def current_names(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored flag -> value under the names that the flags have now."""
+    return {RENAMED.get(name, name): value for name, value in stored.items()}
 
 
 def stored_settings(
@@ -98,7 +98,8 @@ def stored_settings(
         given: the flags typed.
         resolved: also what presets and a file give, where that is to win too.
     """
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored_flags(stored).items()}
+    flags = current_names(stored["flags"])
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in flags.items()}
     return Settings.from_values(values | dict(given if resolved is None else resolved), given)
 
 

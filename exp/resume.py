@@ -11,7 +11,7 @@ from typing import Any
 import models
 from data_provider.factory import Splits
 from exp import run_description, verified_states
-from exp.finished_runs import comparable, stored_flags, stored_settings
+from exp.finished_runs import comparable, current_names, stored_settings
 from exp.settings import Settings, resolve
 from exp.verified_states import Point
 from utils import run_directory, run_lock
@@ -157,7 +157,7 @@ def _stored(run: Path) -> dict[str, Any]:
     path = run / "config.json"
     try:
         stored: dict[str, Any] = run_directory.read_json(path)
-        stored["flags"] = stored_flags(stored)
+        stored["flags"] = current_names(stored["flags"])
         stored["flags"]["seed"]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UsageError(

@@ -13,7 +13,7 @@ import models
 from data_provider.factory import Splits
 from data_provider.windows import CALENDAR_MARKS, WindowSet
 from exp import forecasters, transfer
-from exp.diagnosis import checkpoint_check, data_check, model_check
+from exp.diagnosis import checkpoint_check, data_check, model_check, soundness_check
 from exp.diagnosis.attribution import attribute
 from exp.diagnosis.data_check import DataReport
 from exp.diagnosis.report import Check, Diagnosis
@@ -65,6 +65,8 @@ def examine(settings: Settings, device: torch.device, *, thorough: bool = False)
     diagnosis.ranges, diagnosis.missing = data.ranges, data.missing
     state = _checkpoint(settings, diagnosis)
     diagnosis.findings += _classes(settings, data)
+    variables = data.cut.preprocessing.variables if data.cut is not None else ()
+    diagnosis.findings += soundness_check.examine(settings, variables, state)
     experiment: Verdict | None = None
     proof: tuple[str, ...] = ()
     if models.kind(settings.run.model) == "network" and (thorough or data.splits is not None):
