@@ -161,7 +161,9 @@ class NetworkForecaster:
         point = keeping.point
         if point is not None and point.state["device"] == device_name(windows.device):
             return int(point.state["micro_batch_size"])
-        return fitting_batch_size(self.model, self.loss, windows, self.settings.trainer.batch_size)
+        config = self.settings.trainer
+        precision = amp_dtype(config.amp, windows.device)
+        return fitting_batch_size(self.model, self.loss, windows, config.batch_size, precision)
 
     def _frozen_encoder(self, device: torch.device, run: Path) -> FrozenEncoder | None:
         """Return what runs a frozen encoder once, for a model whose encoder and head can be told apart."""
