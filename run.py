@@ -20,6 +20,7 @@ EPILOG = """examples:
   bash scripts/quickstart.sh                                    everything once, on labelled synthetic data
   python run.py --preset small                                  option B: a small model from scratch
   python run.py --model gradient_boosting --seq_len 720         an honest reference, same windows and scores
+  python run.py --preset small --dry_run                        what will it cost? nothing is trained or written
   python run.py --task_name diagnose --preset small             is anything wrong before the first step?
   python run.py --preset small --resume auto                    go on where the newest such run was cut
   python run.py --is_training 0 --preset small                  score the newest such run again
@@ -57,7 +58,7 @@ def _run(words: list[str]) -> int:
 
 
 def _dispatch(words: list[str]) -> None:
-    from exp import command_line, openltm_flags, prediction, rain_classification
+    from exp import command_line, dry_run, openltm_flags, prediction, rain_classification
     from exp.diagnosis.command import diagnose
 
     settings = command_line.read(words, description=DESCRIPTION, epilog=EPILOG)
@@ -81,6 +82,8 @@ def _dispatch(words: list[str]) -> None:
         prediction.predict(settings)
     elif settings.run.task_name == "diagnose":
         diagnose(settings)
+    elif settings.run.dry_run:
+        dry_run.tell(settings)
     elif settings.run.is_training:
         rain_classification.train(settings)
     else:

@@ -64,6 +64,16 @@ class RunConfig:
     pretrain_model_path: str = field(
         default="checkpoints/timer_xl/checkpoint.pth", metadata={"help": "pre-trained weights for --adaptation"}
     )
+    dry_run: bool = field(
+        default=False,
+        metadata={
+            "help": "train nothing and write nothing: tell parameters, arithmetic, memory, disk and time of this "
+            "training, and what fits"
+        },
+    )
+    dry_run_memory_gib: float | None = field(
+        default=None, metadata={"help": "memory of another card that --dry_run looks at too; a T4 has 15"}
+    )
     cut_score: Literal[
         "macro_f1",
         "heidke_skill_score",
@@ -88,6 +98,26 @@ class RunConfig:
         if self.itr < 1:
             raise UsageError(
                 "CONFIG", "--itr must be at least 1.", where="--itr", evidence=f"got {self.itr}", next_command="--itr 3"
+            )
+        self._check_dry_run()
+
+    def _check_dry_run(self) -> None:
+        if self.dry_run and not (self.task_name == "classification" and self.is_training):
+            raise UsageError(
+                "CONFIG",
+                "--dry_run tells what a training costs, and this command does not train.",
+                where="--dry_run",
+                evidence=f"--task_name {self.task_name} --is_training {self.is_training}",
+                next_command="leave --dry_run away, or --task_name classification --is_training 1 --dry_run",
+            )
+        memory = self.dry_run_memory_gib
+        if memory is not None and not (self.dry_run and memory > 0):
+            raise UsageError(
+                "CONFIG",
+                "--dry_run_memory_gib is the memory of a card for --dry_run to look at, in GiB and above 0.",
+                where="--dry_run_memory_gib",
+                evidence=f"got {memory}, --dry_run {'yes' if self.dry_run else 'no'}",
+                next_command="--dry_run --dry_run_memory_gib 15",
             )
 
 

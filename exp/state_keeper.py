@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from exp import training_state, verified_states
 from exp.callbacks import BestCheckpoint
 from exp.trainer import Trainer
@@ -86,6 +88,17 @@ class Keeping:
     description: Mapping[str, Any] = field(default_factory=dict)
     point: Point | None = None
     touch: Callable[[], None] = lambda: None
+
+
+def bytes_of_states(model: nn.Module, epoch_files: int = 0) -> int:
+    """Return what the states of a run take on the disk; each holds the weights, two moments and the best weights.
+
+    Args:
+        model: whose states they are.
+        epoch_files: states of epochs that are kept besides.
+    """
+    weights = sum(tensor.nbytes for tensor in model.state_dict().values())
+    return 4 * weights * (STATES_ON_DISK + epoch_files)
 
 
 class StateKeeper:
@@ -193,9 +206,7 @@ class StateKeeper:
 
     def _require_space(self, trainer: Trainer) -> None:
         """Say before the first step, and not after days, that the states of this run do not fit the disk."""
-        weights = sum(tensor.nbytes for tensor in trainer.plain_model.state_dict().values())
-        # A state holds the weights, two moments of each and the best weights.
-        needed = 4 * weights * (STATES_ON_DISK + self._epoch_files(trainer))
+        needed = bytes_of_states(trainer.plain_model, self._epoch_files(trainer))
         advice = ELSEWHERE if self.keeping.point is None else COPIED
         try:
             there = sum(path.stat().st_size for path in self.run.glob("*.pt"))
