@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 GIB = 2**30
 # Training windows of the case: what an epoch is where there is no table to count them in.
 WINDOWS_OF_THE_CASE = 6224
-MOST_STEPS, ENOUGH_SECONDS = 4, 10.0
+MOST_STEPS, ENOUGH_SECONDS, FEW = 3, 5.0, 2
 LINE = "  %-13s %s"
 
 
@@ -166,15 +166,12 @@ def _time(forecaster: NetworkForecaster, material: Material) -> str:
         evaluate=lambda _: {},
         seed=forecaster.settings.run.seed,
     )
-    taken = _seconds_of_steps(trainer, material.n_train)
-    # The first step also sets up moments and work spaces.
-    a_step = statistics.median(taken[1:] or taken)
+    a_step, told, count = _a_step(trainer, min(forecaster.settings.trainer.batch_size, material.n_train))
     steps = _steps(forecaster, material)
     training = steps * a_step
-    told = f"{duration(a_step)} a step (median of {len(taken[1:] or taken)})"
     if material.validation is None:
         return f"{told}, {duration(training)} an epoch, validation not counted"
-    validation = _seconds_of_validation(trainer, material.validation)
+    validation = _seconds_of_validation(trainer, material.validation, count)
     epochs = forecaster.settings.trainer.train_epochs
     whole = training + validation
     return (
@@ -183,23 +180,32 @@ def _time(forecaster: NetworkForecaster, material: Material) -> str:
     )
 
 
-def _seconds_of_steps(trainer: Trainer, n_train: int) -> list[float]:
-    """Return what each of a few steps took; as many as there is patience for, and one at least."""
-    # Of random windows there are fewer than in a batch.
-    ids = torch.arange(min(trainer.config.batch_size, n_train), device=trainer.device) % len(trainer.train)
+def _a_step(trainer: Trainer, batch: int) -> tuple[float, str, int]:
+    """Return the seconds of a step, how they are known, and from how many windows: a part where a step is long."""
     trainer.model.train()
+    # The first step also sets up moments and work spaces; the second tells how many windows there is patience for.
+    _, few = (_seconds(trainer, min(FEW, batch)) for _ in range(2))
+    count = min(batch, max(FEW, int(FEW * ENOUGH_SECONDS / few)))
     taken: list[float] = []
     while len(taken) < MOST_STEPS and sum(taken) < ENOUGH_SECONDS:
-        started = _now(trainer.device)
-        trainer._step(ids)
-        taken.append(_now(trainer.device) - started)
-    return taken
+        taken.append(_seconds(trainer, count))
+    a_step = statistics.median(taken) * batch / count
+    part = "" if count == batch else f", of {count} windows each"
+    return a_step, f"{duration(a_step)} a step (median of {len(taken)}{part})", count
 
 
-def _seconds_of_validation(trainer: Trainer, windows: WindowSet) -> float:
-    """Return what the forward passes over all validation windows take, from one batch of them."""
+def _seconds(trainer: Trainer, count: int) -> float:
+    """Take a step on so many windows; of random windows there are fewer than in a batch."""
+    ids = torch.arange(count, device=trainer.device) % len(trainer.train)
+    started = _now(trainer.device)
+    trainer._step(ids)
+    return _now(trainer.device) - started
+
+
+def _seconds_of_validation(trainer: Trainer, windows: WindowSet, count: int) -> float:
+    """Return what the forward passes over all validation windows take, from so many of them."""
     batch = trainer.objective.micro_batch_size * EVALUATION_BATCH
-    part = windows.subset(torch.arange(min(len(windows), batch), device=windows.device))
+    part = windows.subset(torch.arange(min(len(windows), count), device=windows.device))
     started = _now(trainer.device)
     predict_logits(trainer.model, part, batch, trainer.objective.precision)
     return (_now(trainer.device) - started) * len(windows) / len(part)

@@ -126,6 +126,15 @@ def test_flags_that_do_not_go_together_are_refused(words: str, capsys: pytest.Ca
     assert "--dry_run" in capsys.readouterr().err
 
 
+def test_a_long_step_is_timed_on_a_part_of_its_windows(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A step of the full model takes minutes on a slow machine; nobody waits for several to hear of that."""
+    monkeypatch.setattr("exp.dry_run.ENOUGH_SECONDS", 1e-9)
+    assert program.main(SMOKE) == 0
+    assert "(median of 1, of 2 windows each)" in capsys.readouterr().out
+
+
 def advice(words: str, memory_gib: float, half: float = 1.0) -> costs.Fit:
     """Return how flags stand to a card, where half precision takes this share of the activations."""
     settings, dimensions = usual(words)
