@@ -109,16 +109,33 @@ def test_independent_variables_never_move_the_untrained_bias_between_variables()
             assert bool(layer.attention.inner_attention.attn_bias.emb.weight.grad.any()) == moves
 
 
+@pytest.mark.parametrize("variate_pooling", ["mean", "concat"])
+@pytest.mark.parametrize("features", ["forecast", "states", "all_layers"])
+def test_attention_over_tokens_begins_as_their_mean_with_a_query_per_head(features, variate_pooling) -> None:
+    """Then any difference between the two poolings is what the queries have learned."""
+    flags = {"encoder_features": features, "variate_pooling": variate_pooling}
+    mean, attention = model_of(**flags), model_of(**flags, pooling="attention")
+    attention.load_state_dict(mean.state_dict(), strict=False)
+    torch.nn.init.zeros_(attention.token_attention.query)
+    assert attention.token_attention.query.shape == (2, 4)
+    x = window()
+    assert torch.allclose(attention.pool(attention.encode(x)), mean.pool(mean.encode(x)), atol=1e-6)
+
+
 @pytest.mark.parametrize("features", ["states", "all_layers"])
 def test_all_layers_end_with_the_last_one(features) -> None:
     """Mixing everything into the last layer must give the states themselves."""
     model = model_of(encoder_features=features, use_norm=False)
+    given: list[torch.Tensor] = []
+    model.blocks.attn_layers[0].register_forward_hook(lambda module, inputs, output: given.append(output))
+    torch.nn.init.constant_(model.blocks.norm.weight, 2.0)
     states = model.layer_states(window())
-    assert states.shape == (4, 3, 3, 3, 8)
+    assert states.shape == (4, 3, 3, 3, 8) and torch.equal(states[:, 0], given[0].unflatten(1, (3, 3)))
     assert torch.equal(states[:, -1], model.states(window()))
     last = model.states(window()).mean(dim=(1, 2))
     assert torch.allclose(model.encode(window()), last, atol=1e-6) == (features == "states")
     mixed = model_of(encoder_features="all_layers", layer_mixing="learned", use_norm=False)
+    mixed.load_state_dict(model.state_dict(), strict=False)
     mixed.layer_mixing.logits.data = torch.tensor([-1e4, -1e4, 0.0])
     assert torch.allclose(mixed.pool(mixed.encode(window())), last, atol=1e-6)
 
