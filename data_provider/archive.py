@@ -36,25 +36,26 @@ class Member:
     path: Path
 
 
-def unpack(archive_path: Path, folder: Path) -> list[Member]:
-    """Unpack the NetCDF members of `archive_path` into `folder`, all of them or none.
+def unpack(archive_path: Path, folder: Path, suffixes: tuple[str, ...] = NETCDF_SUFFIXES) -> list[Member]:
+    """Unpack the members of `archive_path` of one kind into `folder`, all of them or none.
 
     Args:
         archive_path: a ZIP, whatever its name.
         folder: an existing folder of the caller, usually temporary.
+        suffixes: of the members wanted; by default NetCDF.
 
     Returns:
         members in the order of the archive.
 
     Raises:
         DataError: ``ARCHIVE_UNSAFE`` names the member (path outside, absolute, link, bomb, too many);
-            ``DATA_FILE`` for a damaged or encrypted archive or one without NetCDF members.
+            ``DATA_FILE`` for a damaged or encrypted archive or one without such members.
         StorageError: ``STORAGE_FULL`` when the members do not fit on the disk.
     """
     with _opened(archive_path, folder) as archive:
-        wanted = _wanted(archive_path, archive)
+        wanted = _wanted(archive_path, archive, suffixes)
         _check_space(archive_path, wanted, folder)
-        return [_extract(archive, info, folder / f"{i}.nc") for i, info in enumerate(wanted)]
+        return [_extract(archive, info, folder / f"{i}{suffixes[0]}") for i, info in enumerate(wanted)]
 
 
 def require_safe(archive_path: Path) -> None:
@@ -64,7 +65,7 @@ def require_safe(archive_path: Path) -> None:
         DataError: ``ARCHIVE_UNSAFE`` or ``DATA_FILE``, as `unpack` would.
     """
     with _opened(archive_path, archive_path.parent) as archive:
-        _wanted(archive_path, archive)
+        _wanted(archive_path, archive, NETCDF_SUFFIXES)
 
 
 @contextmanager
@@ -81,14 +82,15 @@ def _opened(archive_path: Path, folder: Path) -> Iterator[zipfile.ZipFile]:
         raise _damaged(archive_path, "is a ZIP archive, but truncated or damaged", str(error)) from error
 
 
-def _wanted(archive_path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The NetCDF members of an archive without a suspicious one."""
+def _wanted(archive_path: Path, archive: zipfile.ZipFile, suffixes: tuple[str, ...]) -> list[zipfile.ZipInfo]:
+    """The members of an archive of one kind; none of any kind may be suspicious."""
     infos = [info for info in archive.infolist() if not info.is_dir()]
     check_members(archive_path, infos)
-    wanted = [info for info in infos if info.filename.lower().endswith(NETCDF_SUFFIXES)]
+    wanted = [info for info in infos if info.filename.lower().endswith(suffixes)]
     if not wanted:
         names = ", ".join(info.filename for info in infos[:8]) or "none"
-        raise _damaged(archive_path, "holds no NetCDF member", f"members: {names}")
+        kind = "NetCDF" if suffixes == NETCDF_SUFFIXES else suffixes[0]
+        raise _damaged(archive_path, f"holds no {kind} member", f"members: {names}")
     return wanted
 
 
