@@ -7,6 +7,7 @@ P and O lengths of an input and an output token, R rows of all sequences one bel
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -141,6 +142,8 @@ class SeriesWindows:
         device: where batches are wanted.
     """
 
+    kind: ClassVar[str] = "series"
+
     def __init__(
         self,
         table: torch.Tensor,
@@ -176,11 +179,11 @@ class SeriesWindows:
         """Return every value that a training step on these windows sees, `(B, L + A, C)`."""
         return torch.cat([self.inputs(ids), self.ahead(ids)], dim=1)
 
-    def place(self, window: int, row: int) -> tuple[str, str]:
-        """Return time and sequence of a row of a window in words."""
+    def place(self, window: int, row: int, step_hours: int = 1) -> tuple[str, str]:  # noqa: ARG002 - each has its own
+        """Return time and name of the sequence of a row of a window."""
         sequence = self.sequences[self.index.sequence[window]]
         time = sequence.times[self._origin[window] - sequence.first_row + row]
-        return str(time), f"series {sequence.name}"
+        return str(time), sequence.name
 
     def subset(self, ids: torch.Tensor) -> SeriesWindows:
         """Return the windows `ids` alone, with a copy of their rows that nobody else sees; its ids begin at 0."""

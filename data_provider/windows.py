@@ -6,6 +6,7 @@ L time steps, V variables, B windows of a batch, M calendar and region marks.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -59,6 +60,8 @@ class WindowSet:
         device: where batches are wanted.
     """
 
+    kind: ClassVar[str] = "region"
+
     def __init__(
         self,
         table: torch.Tensor,
@@ -85,6 +88,20 @@ class WindowSet:
         rows = self._ends[ids.to(self.table.device)][:, None] + self._offsets
         batch = torch.nn.functional.embedding(rows, self.table)
         return batch.to(self.device, non_blocking=True)
+
+    def targets(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the classes `(B,)` that the windows `ids` are to be given."""
+        return self.labels[ids]
+
+    def cells(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return every value of the table that a training step on these windows sees."""
+        return self.inputs(ids)
+
+    def place(self, window: int, row: int, step_hours: int) -> tuple[str, str]:
+        """Return time and region of a row of a window in words."""
+        back = self.context_length - 1 - row
+        time = self.index.init_time[window] - np.timedelta64(back * step_hours, "h")
+        return str(time), self.regions[self.index.region[window]]
 
     def subset(self, ids: torch.Tensor) -> WindowSet:
         """Return the windows `ids` alone, with a copy of their rows that nobody else sees; its ids begin at 0."""

@@ -65,7 +65,7 @@ class FullChecks(Probe):
         self._look("input", inputs)
         self._look("calendar mark", marks)
         self._look("label", labels)
-        if bool((labels < 0).any()):
+        if not labels.is_floating_point() and bool((labels < 0).any()):
             self._name(f"label {int(labels.min())}, which is no class")
 
     @_timed

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from data_provider.windows import WindowSet
+from exp.objective import Windows
 from exp.precision import autocast
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Activations:
 
 
 def fitting_batch_size(
-    model: nn.Module, loss: Loss, windows: WindowSet, batch_size: int, precision: torch.dtype | None = None
+    model: nn.Module, loss: Loss, windows: Windows, batch_size: int, precision: torch.dtype | None = None
 ) -> int:
     """Return the largest `batch_size / 2**k` whose activations fit the memory of the device, and say if it is less."""
     activations = measure(model, loss, windows, precision)
@@ -76,7 +76,7 @@ def largest_fitting(batch_size: int, activations: Activations, state: int, memor
     return size
 
 
-def measure(model: nn.Module, loss: Loss, windows: WindowSet, precision: torch.dtype | None = None) -> Activations:
+def measure(model: nn.Module, loss: Loss, windows: Windows, precision: torch.dtype | None = None) -> Activations:
     """Count what is kept for two windows and for three: what three keep more is what a window takes."""
     two, three = (saved_bytes(model, loss, windows, count, precision) for count in (PROBE_WINDOWS, PROBE_WINDOWS + 1))
     per_window = three - two
@@ -86,7 +86,7 @@ def measure(model: nn.Module, loss: Loss, windows: WindowSet, precision: torch.d
 def saved_bytes(
     model: nn.Module,
     loss: Loss,
-    windows: WindowSet,
+    windows: Windows,
     count: int = PROBE_WINDOWS,
     precision: torch.dtype | None = None,
 ) -> int:
@@ -109,7 +109,7 @@ def saved_bytes(
     with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         with autocast(windows.device, precision):
             logits = model(windows.inputs(ids), windows.marks[ids])
-        result = loss(logits.float(), windows.labels[ids])
+        result = loss(logits.float(), windows.targets(ids))
     del result
     for name, buffer in model.named_buffers():
         buffer.copy_(buffers[name])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import nn
@@ -22,11 +22,31 @@ class Windows(Protocol):
     """Where a batch comes from: the windows of a split, or those a replay bundle has kept."""
 
     device: torch.device
-    labels: torch.Tensor
     marks: torch.Tensor
+    table: torch.Tensor
+    context_length: int
+    kind: ClassVar[str]
+
+    def __len__(self) -> int: ...
 
     def inputs(self, ids: torch.Tensor) -> Any:
         """Return `(B, L, V)` of the windows `ids`, or what else their model takes."""
+        ...
+
+    def targets(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return what the model is to answer: classes `(B,)`, or a series laid out as its output."""
+        ...
+
+    def cells(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return every value of the data that a step on these windows sees, `(B, rows, V)`."""
+        ...
+
+    def place(self, window: int, row: int, step_hours: int) -> tuple[str, str]:
+        """Return the time of a row of a window, and the name of the region or series (`kind`)."""
+        ...
+
+    def subset(self, ids: torch.Tensor) -> Windows:
+        """Return these windows alone, with a copy of their rows; its ids begin at 0."""
         ...
 
 
@@ -46,15 +66,43 @@ def count(labels: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tally:
+    """What is counted beside the loss, to be told with it.
+
+    Attributes:
+        name: of its mean over the windows in a row of the history.
+        short: in the progress bar.
+        count: `count(output, target) -> scalar` sum over the windows of a batch.
+    """
+
+    name: str
+    short: str
+    count: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def answers(logits: torch.Tensor) -> torch.Tensor:
+    """Return the class `(B,)` that the logits favour; a single logit is the log odds of class 1."""
+    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(dim=1)
+
+
+def _right(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return (answers(logits) == labels).sum()
+
+
+RIGHT_ANSWERS = Tally(name="train_accuracy", short="acc", count=_right)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Objective:
     """What a step minimises, and in which pieces and precision.
 
     Attributes:
-        loss: `loss(logits (B, K), labels (B,)) -> scalar` mean over the batch.
+        loss: `loss(output, target) -> scalar` mean over the batch: logits `(B, K)` and classes `(B,)`, or two series.
         micro_batch_size: windows per forward pass.
         precision: of the forward pass, None for float32.
         weigh: what the mean loss of a batch with these labels divides by.
         terms: the parts that the loss is made of, by name, for the diagnosis; each `(B,)` or a scalar.
+        tally: what is counted beside it; right answers where the targets are classes.
     """
 
     loss: Loss
@@ -62,6 +110,7 @@ class Objective:
     precision: torch.dtype | None = None
     weigh: Callable[[torch.Tensor], torch.Tensor] = count
     terms: LossTerms | None = None
+    tally: Tally = RIGHT_ANSWERS
 
     def backward(
         self,
@@ -82,14 +131,14 @@ class Objective:
             probe: sees inputs and outputs of each micro-batch.
 
         Returns:
-            The mean loss and the number of right answers, both detached scalars on the device.
+            The mean loss and what is counted beside it, both detached scalars on the device.
         """
         probe = probe or Probe()
         loss = torch.zeros((), device=windows.device)
-        correct = torch.zeros((), device=windows.device)
-        whole = self.weigh(windows.labels[ids])
+        counted = torch.zeros((), device=windows.device)
+        whole = self.weigh(windows.targets(ids))
         for part in ids.split(self.micro_batch_size):
-            labels, marks, inputs = windows.labels[part], windows.marks[part], windows.inputs(part)
+            labels, marks, inputs = windows.targets(part), windows.marks[part], windows.inputs(part)
             probe.batch(inputs, marks, labels)
             with autocast(windows.device, self.precision):
                 logits = model(inputs, marks)
@@ -97,10 +146,5 @@ class Objective:
             probe.output(logits, labels, share)
             (share if scale is None else scale(share)).backward()
             loss += share.detach()
-            correct += (answers(logits) == labels).sum()
-        return loss, correct
-
-
-def answers(logits: torch.Tensor) -> torch.Tensor:
-    """Return the class `(B,)` that the logits favour; a single logit is the log odds of class 1."""
-    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(dim=1)
+            counted += self.tally.count(logits.detach(), labels)
+        return loss, counted

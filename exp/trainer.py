@@ -14,7 +14,6 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from data_provider.windows import WindowSet
 from exp import memory
 from exp.diagnosis.verdict import Verdict
 from exp.epoch_sums import EpochSums
@@ -134,7 +133,7 @@ class Trainer:
     """Trains a network on windows.
 
     Args:
-        model: called as `model(x (B, L, V), marks (B, M))`, returns logits.
+        model: called as `model(x (B, L, V), marks (B, M))`, returns logits or a forecast.
         objective: loss, precision and micro-batches.
         config: flags of the training.
         guard: flags of the guard.
@@ -154,7 +153,7 @@ class Trainer:
         objective: Objective,
         config: TrainerConfig,
         guard: GuardConfig,
-        train: WindowSet,
+        train: Windows,
         *,
         evaluate: Callable[[nn.Module], Mapping[str, float | None]],
         seed: int,
@@ -192,7 +191,7 @@ class Trainer:
         self.seen: tuple[nn.Module, Windows] = (model, train)
         self.epoch = self.step_number = self.batch = 0
         self.learning_rate = config.learning_rate
-        self.sums = EpochSums(self.device)
+        self.sums = EpochSums(self.device, objective.tally.name)
         self.seconds = 0.0
         self.history: list[Row] = []
         self.is_stopped = False
@@ -253,7 +252,8 @@ class Trainer:
 
     def _begin_epoch(self) -> None:
         self.epoch += 1
-        self.batch, self.seconds, self.sums = 0, 0.0, EpochSums(self.device)
+        self.batch, self.seconds = 0, 0.0
+        self.sums = EpochSums(self.device, self.objective.tally.name)
         self.watch.start_epoch()
         if self.epoch in self.stages.first_epochs and not self.stages.is_plain:
             logger.info("%s", self.stages.describe(self.plain_model, self.epoch))
@@ -309,7 +309,7 @@ class Trainer:
         }
 
     def _step(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Take one optimizer step, in micro-batches where needed; return mean loss and number of right answers."""
+        """Take one optimizer step, in micro-batches where needed; return mean loss and what is counted."""
         self.optimizer.zero_grad(set_to_none=True)
         step = self.record(ids)
         self.learning_rate = max(step.learning_rates)
@@ -382,7 +382,7 @@ class Trainer:
         latest, means = self.watch.latest, self.sums.means()
         return {
             "loss": _short(means["train_loss"], 4),
-            "acc": _short(means["train_accuracy"], 3),
+            self.objective.tally.short: _short(means[self.objective.tally.name], 3),
             "lr": f"{self.schedule.get_last_lr()[0]:.1e}",
             "grad": f"{latest.norm:.2f}" if latest else "",
             "skipped": str(self.watch.skipped),
@@ -420,12 +420,7 @@ def _short(value: float | None, digits: int) -> str:
 
 @torch.no_grad()
 def predict_logits(
-    model: nn.Module,
-    windows: WindowSet | EncodedWindows,
-    batch_size: int,
-    precision: torch.dtype | None,
-    *,
-    title: str = "",
+    model: nn.Module, windows: Windows, batch_size: int, precision: torch.dtype | None, *, title: str = ""
 ) -> torch.Tensor:
     """Return the logits `(N, K)` of all windows in float32, in their own order, on their device."""
     model.eval()

@@ -88,7 +88,7 @@ def restore(trainer: Trainer, state: Mapping[str, Any], source: Path) -> None:
         trainer.scaler.load_state_dict(state["scaler_state_dict"])
     trainer.epoch, trainer.step_number, trainer.batch = state["epoch"], state["step"], state["batch"]
     trainer.history[:] = state["history"]
-    trainer.sums = EpochSums(trainer.device)
+    trainer.sums = EpochSums(trainer.device, trainer.objective.tally.name)
     trainer.sums.values.copy_(progress["sums"])
     trainer.seconds, trainer.learning_rate = progress["seconds"], progress["learning_rate"]
     trainer.rollbacks = progress["rollbacks"]

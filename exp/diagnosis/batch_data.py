@@ -10,6 +10,7 @@ import torch
 from data_provider.windows import WindowSet
 from exp.diagnosis.cause import Cause
 from exp.diagnosis.replay import Suspect
+from exp.objective import Windows
 from utils.findings import Finding
 
 COLUMNS_SHOWN = 5
@@ -45,7 +46,7 @@ class Cells:
 
 def examine_inputs(suspect: Suspect) -> Cause | str:
     """Return inputs that are not finite as a cause, or a sentence that clears them."""
-    batch = suspect.windows.inputs(suspect.ids)
+    batch = suspect.windows.cells(suspect.ids)
     wrong = ~torch.isfinite(batch)
     if not bool(wrong.any()):
         return f"the data are innocent: all {batch.numel()} values of this batch are finite" if suspect.is_sound else ""
@@ -67,7 +68,9 @@ def examine_inputs(suspect: Suspect) -> Cause | str:
 
 
 def examine_labels(suspect: Suspect) -> Cause | str:
-    """Return labels that are no class as a cause, or a sentence that clears them."""
+    """Return labels that are no class as a cause, or a sentence that clears them; a series has none."""
+    if not isinstance(suspect.windows, WindowSet):
+        return ""
     labels = suspect.windows.labels[suspect.ids]
     wrong = (labels < 0) | (labels >= suspect.n_classes)
     if not bool(wrong.any()):
@@ -102,7 +105,7 @@ def extreme_cells(suspect: Suspect, limit: float) -> Cells | None:
 def without_columns(suspect: Suspect, cells: Cells) -> Suspect:
     """Return the same step with the columns of these cells at their training mean (zero after scaling)."""
 
-    def blank(windows: WindowSet) -> None:
+    def blank(windows: Windows) -> None:
         windows.table[:, torch.from_numpy(np.unique(cells.column)).to(windows.table.device)] = 0.0
 
     return suspect.on_copy(blank)
@@ -110,10 +113,10 @@ def without_columns(suspect: Suspect, cells: Cells) -> Suspect:
 
 def where(suspect: Suspect, cells: Cells) -> str:
     """Return sample, column, time and region of the first cell in words."""
-    first = _first(suspect, cells)
+    first, windows = _first(suspect, cells), suspect.windows
     return (
         f"sample {first['sample']} of {suspect.name} (window {first['window']}), column {first['column']}, "
-        f"{first['timestamp']}, region {first['region']}, row {first['row']} of {suspect.windows.context_length}"
+        f"{first['timestamp']}, {windows.kind} {first['region']}, row {first['row']} of {windows.context_length}"
     )
 
 
@@ -127,13 +130,12 @@ def listed(names: tuple[str, ...], word: str = "") -> str:
 def _first(suspect: Suspect, cells: Cells) -> dict[str, int | str]:
     sample, row, column = int(cells.sample[0]), int(cells.row[0]), int(cells.column[0])
     window = int(suspect.ids[sample])
-    index = suspect.windows.index
-    back = suspect.windows.context_length - 1 - row
+    time, region = suspect.windows.place(window, row, suspect.step_hours)
     return {
         "sample": sample,
         "window": suspect.number_of(sample),
         "row": row,
         "column": suspect.variables[column],
-        "timestamp": str(index.init_time[window] - np.timedelta64(back * suspect.step_hours, "h")),
-        "region": suspect.windows.regions[index.region[window]],
+        "timestamp": time,
+        "region": region,
     }

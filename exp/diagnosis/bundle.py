@@ -46,7 +46,9 @@ def save(
         StorageError: the folder cannot be written.
     """
     run_directory.make_folder(folder)
-    index = suspect.windows.index.select(suspect.ids.cpu().numpy())
+    windows = suspect.windows
+    assert isinstance(windows, WindowSet), "a bundle holds labelled windows"
+    index = windows.index.select(suspect.ids.cpu().numpy())
     description = {
         "bundle_version": BUNDLE_VERSION,
         "made_with": {"torch": str(torch.__version__), "commit": commit()},
@@ -59,7 +61,7 @@ def save(
         "variables": suspect.variables,
         "step_hours": suspect.step_hours,
         "n_classes": suspect.n_classes,
-        "regions": suspect.windows.regions,
+        "regions": windows.regions,
         "context_length": suspect.windows.context_length,
         "windows": {
             "id": suspect.ids.tolist(),
@@ -74,7 +76,7 @@ def save(
     tensors = {
         "model_state_dict": {name: tensor.cpu() for name, tensor in suspect.model.state_dict().items()},
         "inputs": suspect.windows.inputs(suspect.ids).cpu(),
-        "labels": suspect.windows.labels[suspect.ids].cpu(),
+        "labels": windows.labels[suspect.ids].cpu(),
         "random_state_cpu": None if state is None else state.cpu,
         "random_state_cuda": None if state is None else state.cuda,
         "weights_before_update": _single(past.before_update),

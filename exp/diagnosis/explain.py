@@ -78,6 +78,14 @@ class Explainer:
         self.diagnosis.batch = verdict.record
         self.diagnosis.steps = list(trainer.watch.recent)
         logger.info("report       %s", self.diagnosis.write(self.run))
+        self.keep(trainer, suspect, verdict, number)
+
+    def keep(self, trainer: Trainer, suspect: Suspect, verdict: Verdict, number: int) -> None:
+        """Keep the first step of each cause as a replay bundle.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
         if verdict.code in self._bundled:
             return
         self._bundled.add(verdict.code)

@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from data_provider.windows import WindowSet
 from exp.diagnosis import record
 from exp.guard import StepRecord
-from exp.objective import Objective, Probe
+from exp.objective import Objective, Probe, Windows
 from layers.masks import AttentionLayout
 from utils.reproducibility import RandomState
 
@@ -38,7 +37,7 @@ class Past:
     before_update: Mapping[str, torch.Tensor] | None = None
     epoch_start: Mapping[str, torch.Tensor] | None = None
     steps: tuple[StepRecord, ...] = ()
-    windows: WindowSet | None = None
+    windows: Windows | None = None
     learning_rate: float | None = None
     weight_decay: float = 0.0
     clip_grad_norm: float = 0.0
@@ -70,7 +69,7 @@ class Suspect:
 
     model: nn.Module
     objective: Objective
-    windows: WindowSet
+    windows: Windows
     ids: torch.Tensor
     variables: tuple[str, ...]
     step_hours: int
@@ -90,7 +89,7 @@ class Suspect:
         """Return the number in its split of the window at a place in the batch."""
         return self.numbers[sample] if self.numbers else int(self.ids[sample])
 
-    def on_copy(self, change: Callable[[WindowSet], None]) -> Suspect:
+    def on_copy(self, change: Callable[[Any], None]) -> Suspect:
         """Return the same step on a copy of its windows, with something changed in it."""
         windows = self.windows.subset(self.ids)
         change(windows)

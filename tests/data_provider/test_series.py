@@ -249,7 +249,7 @@ def test_a_fault_is_placed_in_time_and_series_also_on_a_copy_of_its_windows(tmp_
     write(tmp_path, {"a": ramp(), "b": ramp()})
     windows = load(tmp_path).windows(TRAIN, LENGTHS)
     window = int(windows.of_sequence(1)[3])
-    assert windows.place(window, 5) == ("2020-01-01T08:00:00", "series some/b")
+    assert windows.place(window, 5) == ("2020-01-01T08:00:00", "some/b")
     alone = windows.subset(torch.tensor([0, window]))
     assert alone.place(1, 5) == windows.place(window, 5)
     assert torch.equal(alone.targets(torch.tensor([1])), windows.targets(torch.tensor([window])))
