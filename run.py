@@ -23,10 +23,12 @@ EPILOG = """examples:
   python run.py --preset small --dry_run                        what will it cost? nothing is trained or written
   python run.py --task_name diagnose --preset small             is anything wrong before the first step?
   python run.py --preset small --resume auto                    go on where the newest such run was cut
+  python run.py --task_name forecast --root_path DIR            pre-train Timer-XL on a folder of series
   python run.py --is_training 0 --preset small                  score the newest such run again
   python run.py --task_name predict --run RUN --input_dir DIR   probabilities from new ERA5 files
 
 Each model has flags of its own: python run.py --model resnet1d --help"""
+TRAINED = ("classification", "forecast")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,11 +60,12 @@ def _run(words: list[str]) -> int:
 
 
 def _dispatch(words: list[str]) -> None:
-    from exp import command_line, dry_run, openltm_flags, prediction, rain_classification
+    from exp import command_line, dry_run, forecasting, openltm_flags, prediction, rain_classification
     from exp.diagnosis.command import diagnose
 
     settings = command_line.read(words, description=DESCRIPTION, epilog=EPILOG)
-    openltm_flags.explain(settings.given, settings.data.seq_len)
+    if settings.run.task_name != "forecast":
+        openltm_flags.explain(settings.given, settings.data.seq_len)
     if settings.diagnose.bundle and settings.run.task_name != "diagnose":
         raise UsageError(
             "CONFIG",
@@ -70,7 +73,7 @@ def _dispatch(words: list[str]) -> None:
             where="--bundle",
             next_command=f"python run.py --task_name diagnose --bundle {settings.diagnose.bundle}",
         )
-    if settings.given.get("resume") and (settings.run.task_name != "classification" or not settings.run.is_training):
+    if settings.given.get("resume") and not (settings.run.task_name in TRAINED and settings.run.is_training):
         raise UsageError(
             "CONFIG",
             "--resume goes on with a training, and this command trains nothing.",
@@ -84,6 +87,8 @@ def _dispatch(words: list[str]) -> None:
         diagnose(settings)
     elif settings.run.dry_run:
         dry_run.tell(settings)
+    elif settings.run.task_name == "forecast":
+        forecasting.train(settings) if settings.run.is_training else forecasting.score_again(settings)
     elif settings.run.is_training:
         rain_classification.train(settings)
     else:

@@ -29,6 +29,7 @@ class Series:
         values: `(T, V)` float32, NaN where nothing was measured.
         source: the file, or the folder of the files.
         is_synthetic: made data, which must never pass for measurements.
+        is_era5: what is made of it has to name its source.
         notes: what its rows were like in the file, as counts.
     """
 
@@ -38,6 +39,7 @@ class Series:
     values: np.ndarray
     source: Path
     is_synthetic: bool = False
+    is_era5: bool = False
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property

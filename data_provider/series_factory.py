@@ -202,6 +202,6 @@ def _no_windows(one: Series, split: int, ends: tuple[int, ...], lengths: Lengths
         where=f"{one.source}, series {one.name}, rows {first} to {ends[split]}",
         evidence=f"a window takes {length} rows ({lengths.context} back, {lengths.ahead} ahead; {reach[split]}); "
         f"{missing} of its cells are missing; {left_out} windows of all series touch a missing value",
-        next_command=f"a shorter --seq_len, other --split_shares, or leave it out: "
+        next_command=f"a shorter --seq_len or --test_pred_len, other --split_shares, or leave it out: "
         f"--exclude_series '{one.source.name}'",
     )

@@ -149,6 +149,7 @@ def _from_table(table: RainTable, name: str) -> list[Series]:
             np.array(values[number], np.float32),
             table.source,
             is_synthetic=table.is_synthetic,
+            is_era5=not table.is_synthetic,
         )
         for number, region in enumerate(table.regions)
     ]
@@ -189,7 +190,9 @@ def _joined(folder: Path, channels: tuple[str, ...], parts: list[xr.Dataset]) ->
     with np.errstate(over="ignore"):
         columns = [np.stack([part[name].to_numpy().astype(np.float32) for name in channels], axis=1) for part in parts]
     is_synthetic = any(int(part.attrs.get("synthetic", 0)) for part in parts)
-    return lay(folder.name, times, channels, np.concatenate(columns), folder, is_synthetic=is_synthetic)
+    is_era5 = "era5" in folder.name.lower()
+    values = np.concatenate(columns)
+    return lay(folder.name, times, channels, values, folder, is_synthetic=is_synthetic, is_era5=is_era5)
 
 
 def _no_series(what: str, file: Path, evidence: str) -> DataError:

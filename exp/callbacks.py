@@ -65,10 +65,10 @@ class EpochWarnings(Callback):
     """Warns of what often comes before NaN, and of a forecast that has collapsed; never stops.
 
     Args:
-        base_rate: share of rain in the validation labels.
+        base_rate: share of rain in the validation labels; not used where the row has no share of rain.
     """
 
-    def __init__(self, base_rate: float) -> None:
+    def __init__(self, base_rate: float = 0.0) -> None:
         self.base_rate = base_rate
         self._losses: list[float] = []
 

@@ -27,13 +27,15 @@ def read(words: Sequence[str], *, description: str = "", epilog: str = "") -> Se
     given = flags.parse_given("run.py", description, shown, argv=words, epilog=epilog, also_known=groups)
     used = {field.name for group in (*shown, OpenLTMFlags, PredictConfig) for field in fields(group)}
     user = run.model
+    if run.task_name == "forecast":
+        user = f"{run.model} in a forecast"
     if run.task_name == "predict":
         used, user = PREDICT_FLAGS, "predict: the run has its own"
     for name in given:
         if name not in used:
             logger.info("--%s is not used by %s.", name, user)
     values = resolve(given)
-    if run.task_name == "classification" and not run.is_training:
+    if run.task_name in ("classification", "forecast") and not run.is_training:
         # What is given to find a run need not make a whole model; the run itself has the rest.
         values = {field.name: values[field.name] for field in fields(RunConfig) if field.name in values}
     return Settings.from_values(values, given)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from exp.finished_runs import is_forecast
 from exp.scoring import main_scores
 from utils import run_directory
 from utils.errors import EXIT_OK, ForeseenError, UsageError
@@ -33,7 +34,7 @@ def newest_of_each_model(folder: Path) -> list[list[Path]]:
     groups: dict[str, dict[int, Path]] = {}
     flags: dict[str, dict[str, Any]] = {}
     for run in run_directory.finished_runs(str(folder.parent)):
-        if run.parent != folder:
+        if run.parent != folder or is_forecast(run_directory.read_json(run / "config.json")):
             continue
         mine = _flags_but_seed(run)
         model = mine["model"]

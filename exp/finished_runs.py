@@ -21,7 +21,10 @@ from utils.errors import UsageError
 from utils.findings import require_no_error
 
 # Where a run is computed and kept says nothing about what it is.
-IGNORED_WHEN_MATCHING = {"is_training", "checkpoints", "device", "gpu", "itr", "config", "preset", "task_name", "run"}
+# The second line says how a forecast is scored, which may be another way each time.
+IGNORED_WHEN_MATCHING = {
+    "is_training", "checkpoints", "device", "gpu", "itr", "config", "preset", "task_name", "run",
+    "test_pred_len", "references", "season_hours", "test_stride"}  # fmt: skip
 IGNORED_WHEN_MATCHING |= {field.name for field in fields(CheckpointConfig)}
 # Flags of earlier versions, by their names of now: a run that was stored with one must not be rebuilt with a default.
 RENAMED = {"variate_attention": "variate_mode"}
@@ -45,6 +48,8 @@ def find_run(settings: Settings) -> Path:
     differences = []
     for run in run_directory.finished_runs(settings.run.checkpoints):
         config = run_directory.read_json(run / "config.json")
+        if is_forecast(config) != (settings.run.task_name == "forecast"):
+            continue
         stored = current_names(config["flags"]) | {"n_classes": config["dimensions"]["n_classes"]}
         different = [
             f"--{name} is {stored.get(name)}, not {value}"
@@ -74,6 +79,11 @@ def _named(run: Path) -> Path:
         evidence=f"no {run_directory.FINISHED_FILE} in it" if run.is_dir() else "no such directory",
         next_command=f"python run.py --resume {run} finishes it" if run.is_dir() else "name a run directory",
     )
+
+
+def is_forecast(config: Mapping[str, Any]) -> bool:
+    """True for the config.json of a run that forecasts series; the others say whether it rains."""
+    return config["flags"].get("task_name") == "forecast"
 
 
 def comparable(name: str, value: Any) -> Any:

@@ -219,7 +219,8 @@ def _train_one(
     settings: Settings, splits: Splits, device: torch.device, diagnosis: Diagnosis, point: Point | None
 ) -> tuple[Path, dict[str, Any]]:
     if point is not None:
-        resume.require_same_data(splits, point, allowed=settings.checkpoint.allow_resume_changes)
+        now = run_description.of_data(splits)
+        resume.require_same_data(now, point, allowed=settings.checkpoint.allow_resume_changes)
     seed_everything(settings.run.seed)
     dimensions = preflight.dimensions_of(splits)
     forecaster = forecasters.build(settings, dimensions, device)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import models
-from data_provider.factory import Splits
-from exp import run_description, verified_states
+from data_provider import series_factory
+from exp import verified_states
 from exp.finished_runs import comparable, current_names, stored_settings
 from exp.settings import Settings, resolve
 from exp.verified_states import Point
@@ -86,13 +86,18 @@ def without_weights_not_needed(plan: Plan) -> Settings:
     return replace(settings, run=replace(run, adaptation=False), given=given)
 
 
-def require_same_data(splits: Splits, point: Point, *, allowed: bool) -> None:
+def require_same_data(now: Mapping[str, Any], point: Point, *, allowed: bool) -> None:
     """Refuse other features, scaling or windows than those of the state.
+
+    Args:
+        now: feature order, windows and preprocessing of the data at hand.
+        point: the state.
+        allowed: tell the differences and go on.
 
     Raises:
         UsageError: ``RESUME_MISMATCH`` with a table of differences.
     """
-    now, before = run_description.of_data(splits), dict(point.state)
+    now, before = dict(now), dict(point.state)
     # One line for each part of the fitted scaling tells more than one for all of it.
     now |= {f"preprocessing {name}": value for name, value in now.pop("preprocessing").items()}
     before |= {f"preprocessing {name}": value for name, value in before.pop("preprocessing", {}).items()}
@@ -253,17 +258,20 @@ def _flag_differences(now: Mapping[str, Any], stored: Mapping[str, Any]) -> list
 
 
 def _data_difference(settings: Settings, stored: Any, its_table: str = "") -> list[Difference]:
-    path = settings.data.path
-    if not path.is_file():
-        return []  # told in full, with all else that is missing, before anything is read
-    now = sha256(path)
+    if settings.run.task_name == "forecast":
+        path, now = settings.series.path, series_factory.fingerprint(settings.series)
+    else:
+        path = settings.data.path
+        if not path.is_file():
+            return []  # told in full, with all else that is missing, before anything is read
+        now = sha256(path)
     if now == stored:
         return []
-    return [("table", its_table, str(path)), ("its SHA-256", _start(stored), _start(now))]
+    return [("data", its_table, str(path)), ("their SHA-256", _start(stored), _start(now))]
 
 
 def _table_of(flags: Mapping[str, Any]) -> str:
-    return str(Path(flags.get("root_path", "")) / flags.get("data_path", ""))
+    return str(Path(flags.get("root_path") or "") / (flags.get("data_path") or ""))
 
 
 def _start(digest: Any) -> str:

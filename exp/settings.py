@@ -12,8 +12,10 @@ import models
 from data_provider.cleaning import CleaningConfig
 from data_provider.factory import DataConfig
 from data_provider.scaling import ScalingConfig
+from data_provider.series_splits import SeriesConfig
 from data_provider.splits import SplitConfig
 from exp import presets
+from exp.forecast_config import ForecastConfig
 from exp.guard import GuardConfig
 from exp.openltm_flags import OpenLTMFlags
 from exp.state_keeper import CheckpointConfig
@@ -24,7 +26,7 @@ from utils import flags
 from utils.errors import UsageError
 from utils.reproducibility import DeviceName
 
-TaskName = Literal["classification", "predict", "diagnose"]
+TaskName = Literal["classification", "forecast", "predict", "diagnose"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,8 @@ class RunConfig:
     task_name: TaskName = field(
         default="classification",
         metadata={
-            "help": "classification trains and scores a rain forecast; predict applies a finished run to new files; "
+            "help": "classification trains and scores a rain forecast; forecast pre-trains Timer-XL on series and "
+            "scores it on them; predict applies a finished run to new files; "
             "diagnose looks at data, checkpoint, one forward and one backward pass, with the flags of a training"
         },
     )
@@ -87,7 +90,15 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.task_name != "predict" and self.model in models.NOT_CLASSIFIERS:
+        if self.task_name == "forecast" and self.model not in models.NOT_CLASSIFIERS:
+            raise UsageError(
+                "CONFIG",
+                f"{self.model} forecasts no series.",
+                where="--model",
+                evidence=f"models that forecast series: {', '.join(models.NOT_CLASSIFIERS)}",
+                next_command=f"--model {models.NOT_CLASSIFIERS[0]}, which is the default of --task_name forecast",
+            )
+        if self.task_name not in ("predict", "forecast") and self.model in models.NOT_CLASSIFIERS:
             raise UsageError(
                 "CONFIG",
                 f"{self.model} forecasts series and has no head for classes.",
@@ -184,6 +195,8 @@ class Settings:
     loss: LossConfig
     predict: PredictConfig
     diagnose: DiagnoseConfig
+    series: SeriesConfig
+    forecast: ForecastConfig
     openltm: OpenLTMFlags
     model: Any
     given: Mapping[str, Any]
@@ -211,6 +224,8 @@ class Settings:
             loss=flags.build(LossConfig, values),
             predict=flags.build(PredictConfig, values),
             diagnose=flags.build(DiagnoseConfig, values),
+            series=flags.build(SeriesConfig, values),
+            forecast=flags.build(ForecastConfig, values),
             openltm=flags.build(OpenLTMFlags, values),
             model=flags.build(models.config_class(run.model), of_the_model),
             given=given,
@@ -218,13 +233,14 @@ class Settings:
 
     def as_flags(self) -> dict[str, Any]:
         """Return flag -> value of everything a run depends on."""
-        data = (self.data, self.split, self.cleaning, self.scaling)
-        training = (self.trainer, self.guard, self.transfer, self.loss)
-        values = flags.as_dict(self.model, self.run, *data, *training, self.checkpoint)
+        of_classes = (self.data, self.split, self.cleaning, self.scaling, self.transfer, self.loss)
+        is_forecast = self.run.task_name == "forecast"
+        own = (self.series, self.forecast) if is_forecast else of_classes
+        values = flags.as_dict(self.model, self.run, *own, self.trainer, self.guard, self.checkpoint)
         # How this command came to the run says nothing about the run.
         for name in ("resume", "allow_resume_changes"):
             values.pop(name)
-        return values | {"n_classes": self.run.n_classes}
+        return values if is_forecast else values | {"n_classes": self.run.n_classes}
 
     def with_seed(self, seed: int) -> Settings:
         """Return the settings of one run."""
@@ -242,7 +258,7 @@ def context_length(settings: Settings) -> int:
     Raises:
         UsageError: the context is shorter than one token.
     """
-    seq_len = settings.data.seq_len
+    seq_len = (settings.series if settings.run.task_name == "forecast" else settings.data).seq_len
     token = getattr(settings.model, "input_token_len", 1)
     if seq_len >= token:
         return seq_len // token * token
@@ -259,6 +275,9 @@ def shown_groups(task_name: str, model: str) -> list[type]:
     """Return the groups of flags that a task and a model use."""
     if task_name == "predict":
         return [RunConfig, PredictConfig]
+    if task_name == "forecast":
+        own = [SeriesConfig, ForecastConfig]
+        return [RunConfig, *own, models.config_class(model), TrainerConfig, GuardConfig, CheckpointConfig]
     training = (
         [TransferConfig, TrainerConfig, GuardConfig, CheckpointConfig, LossConfig]
         if models.kind(model) == "network"
@@ -284,6 +303,8 @@ def all_groups() -> list[type]:
         CheckpointConfig,
         TransferConfig,
         LossConfig,
+        SeriesConfig,
+        ForecastConfig,
     ]
     return [*common, OpenLTMFlags, *(models.config_class(name) for name in models.names())]
 
@@ -302,4 +323,7 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
         from_file = flags.typed(groups, flags.read_yaml(path), str(path))
     for name in (*from_file.get("preset", ()), *given.get("preset", ())):
         values |= flags.typed(groups, presets.flags_of(name), f"preset {name}")
-    return values | from_file | dict(given)
+    values = values | from_file | dict(given)
+    if values.get("task_name") == "forecast":
+        values.setdefault("model", models.NOT_CLASSIFIERS[0])
+    return values

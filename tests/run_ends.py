@@ -49,7 +49,8 @@ def _values(run: Path) -> Iterator[tuple[str, Any]]:
     yield from _leaves(json.loads((run / "scores.json").read_text()), "scores.json")
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     yield from _leaves(rows, "metrics.jsonl")
-    yield "predictions.csv", (run / "predictions.csv").read_text()
+    if (run / "predictions.csv").is_file():  # a run on series writes none
+        yield "predictions.csv", (run / "predictions.csv").read_text()
 
 
 def _leaves(content: Any, name: str) -> Iterator[tuple[str, Any]]:

@@ -68,13 +68,16 @@ def choose_device(device: DeviceName, gpu: int | None) -> torch.device:
     return torch.device("cuda", number)
 
 
-def environment(device: torch.device, data_file: Path, weights_file: Path | None) -> dict[str, Any]:
+def environment(
+    device: torch.device, data_file: Path, weights_file: Path | None, data_sha256: str | None = None
+) -> dict[str, Any]:
     """Return what is needed to understand or repeat a run: versions, commit, device, hashes of data and weights.
 
     Args:
         device: where the run computes.
-        data_file: the prepared table.
+        data_file: the prepared table, or the folder of the series.
         weights_file: the checkpoint the run starts from, None when it starts from scratch.
+        data_sha256: of the data where they are several files; else that of `data_file`.
     """
     record: dict[str, Any] = {
         **versions(),
@@ -83,7 +86,7 @@ def environment(device: torch.device, data_file: Path, weights_file: Path | None
         "device": str(device),
         "threads": torch.get_num_threads(),
         "data": str(data_file),
-        "data_sha256": sha256(data_file),
+        "data_sha256": data_sha256 or sha256(data_file),
         "weights": str(weights_file) if weights_file else None,
         "weights_sha256": sha256(weights_file) if weights_file else None,
     }

@@ -1,0 +1,42 @@
+"""Flags of a forecast of series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from utils.errors import UsageError
+
+REFERENCES = ("ridge", "seasonal_naive", "persistence")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecastConfig:
+    """Forecast."""
+
+    test_pred_len: int = field(
+        default=96, metadata={"help": "horizon in rows; beyond one output token the forecast is rolled on"}
+    )
+    references: tuple[str, ...] = field(
+        default=REFERENCES, metadata={"help": "scored on the same windows; none leaves them out"}
+    )
+    season_hours: float = field(default=24.0, metadata={"help": "what the seasonal naive forecast repeats"})
+
+    def __post_init__(self) -> None:
+        for name in ("test_pred_len", "season_hours"):
+            if getattr(self, name) <= 0:
+                raise UsageError(
+                    "CONFIG",
+                    f"--{name} must be above 0.",
+                    where=f"--{name}",
+                    evidence=f"got {getattr(self, name)}",
+                    next_command=f"--{name} {ForecastConfig.__dataclass_fields__[name].default}",
+                )
+        unknown = [name for name in self.references if name not in REFERENCES]
+        if unknown:
+            raise UsageError(
+                "CONFIG",
+                f"There is no reference {unknown[0]!r}.",
+                where="--references",
+                evidence=f"references: {', '.join(REFERENCES)}",
+                next_command=f"--references {' '.join(REFERENCES)}, or --references none",
+            )

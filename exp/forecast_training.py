@@ -1,0 +1,213 @@
+"""Pre-training: every token of a window forecasts the token after it, in the loop that all networks share.
+
+B windows of a batch, L look-back rows, C channels of a window, N tokens, O length of an output token.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from data_provider.series_windows import SeriesWindows
+from exp import forecast_scoring
+from exp.callbacks import BestCheckpoint, EpochWarnings
+from exp.diagnosis.attribution import attribute
+from exp.diagnosis.explain import Explainer
+from exp.diagnosis.replay import Suspect, own_copy, replay
+from exp.diagnosis.verdict import Verdict
+from exp.micro_batches import fitting_batch_size
+from exp.objective import Objective, Tally
+from exp.precision import amp_dtype
+from exp.settings import Settings
+from exp.state_keeper import Keeping, StateKeeper
+from exp.trainer import Callback, Explain, Row, Trainer
+from exp.training_state import device_name
+from utils.run_directory import append_json_line
+
+logger = logging.getLogger(__name__)
+EVALUATION_BATCH = 4
+
+
+def _absolute(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return the sum over the windows of the mean absolute error of `(B, N * O, C)`."""
+    return (output.float() - target).abs().flatten(1).mean(dim=1).sum()
+
+
+ABSOLUTE_ERROR = Tally(name="train_mae", short="mae", count=_absolute)
+
+
+class ForecastLog(Callback):
+    """Writes each row to metrics.jsonl and one line to the log.
+
+    Args:
+        path: metrics.jsonl.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
+        """Log the row; never stops."""
+        append_json_line(self.path, row)
+        shown = {name: "undefined" if value is None else value for name, value in row.items()}
+        figures = ("train_loss", "validation_loss", "validation_mae", "gradient_norm_median")
+        told = [f"{name.replace('_', ' ')} {_short(shown[name])}" for name in figures]
+        seconds = row["train_seconds"] + row["evaluation_seconds"]
+        logger.info(
+            "epoch %d/%d  %s  rate %.1e  skipped %d  %.0f s",
+            row["epoch"],
+            trainer.config.train_epochs,
+            "  ".join(told),
+            row["learning_rate"],
+            row["skipped_steps"],
+            seconds,
+        )
+        return False
+
+
+class ForecastTraining:
+    """Trains Timer-XL on series.
+
+    Args:
+        model: on its device.
+        settings: flags of the run.
+    """
+
+    def __init__(self, model: nn.Module, settings: Settings) -> None:
+        self.model, self.settings = model, settings
+        self.micro_batch_size = settings.trainer.micro_batch_size or settings.trainer.batch_size
+        self.best_epoch: int | None = None
+        self.history: list[Row] = []
+
+    def fit(
+        self, train: SeriesWindows, validation: SeriesWindows, run: Path, explain: Explain, keeping: Keeping
+    ) -> list[Row]:
+        """Train; the model ends with the weights of the epoch of smallest validation MSE.
+
+        Args:
+            train: windows that reach an output token ahead.
+            validation: the same, later.
+            run: directory of the run.
+            explain: finds the cause of a step that was not finite.
+            keeping: what the state of the run belongs to, and where it goes on.
+        """
+        settings, config = self.settings, self.settings.trainer
+        if config.micro_batch_size is None:
+            self.micro_batch_size = self._fitting(train, keeping)
+        best = BestCheckpoint(
+            run,
+            "loss",
+            config.patience,
+            description=keeping.description,
+            as_safetensors=settings.checkpoint.save_safetensors,
+        )
+        can_roll_back = settings.guard.nan_policy == "rollback"
+        keeper = StateKeeper(run, settings.checkpoint, best, keeping, can_roll_back=can_roll_back)
+        trainer = Trainer(
+            self.model,
+            self.objective(train.device),
+            config,
+            settings.guard,
+            train,
+            evaluate=lambda _: self._validate(validation),
+            seed=settings.run.seed,
+            callbacks=(EpochWarnings(), ForecastLog(run / "metrics.jsonl"), best),
+            explain=explain,
+            keeper=keeper,
+        )
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        logger.info("next-token MSE; %d steps an epoch, %d parameters", trainer.steps_per_epoch, parameters)
+        try:
+            keeper.begin(trainer)
+            trainer.fit()
+        finally:
+            # Also when the run is cut short: what was best so far can still be scored.
+            self.history = trainer.history
+            if trainer.cut_short is not None:
+                append_json_line(run / "metrics.jsonl", trainer.cut_short)
+            self.best_epoch = best.best_epoch or None
+            if best.weights:
+                trainer.plain_model.load_state_dict(best.weights)
+        best.require_an_epoch(trainer)
+        return self.history
+
+    def objective(self, device: torch.device) -> Objective:
+        """Return what a step of this training minimises."""
+        return Objective(
+            loss=nn.functional.mse_loss,
+            micro_batch_size=min(self.micro_batch_size, self.settings.trainer.batch_size),
+            precision=amp_dtype(self.settings.trainer.amp, device),
+            tally=ABSOLUTE_ERROR,
+        )
+
+    def forecast(self, ahead: int, device: torch.device) -> forecast_scoring.Forecast:
+        """Return the forecast of the present weights, `ahead` rows far."""
+        self.model.eval()
+        precision = amp_dtype(self.settings.trainer.amp, device)
+        return forecast_scoring.rolled(self.model, self.settings.model.output_token_len, ahead, precision)
+
+    @property
+    def evaluation_batch(self) -> int:
+        """Windows per forward pass without gradients."""
+        return self.micro_batch_size * EVALUATION_BATCH
+
+    def cost(self) -> dict[str, Any]:
+        """Return the number of parameters and how batches were split."""
+        return {
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "batch_size": self.settings.trainer.batch_size,
+            "micro_batch_size": self.micro_batch_size,
+            "best_epoch": self.best_epoch,
+            "epochs": len(self.history),
+            "steps": self.history[-1]["step"] if self.history else 0,
+            "train_seconds": sum(row["train_seconds"] for row in self.history),
+        }
+
+    def _fitting(self, windows: SeriesWindows, keeping: Keeping) -> int:
+        """Return how many windows fit, or on the same device what the run began with: sums in other pieces differ."""
+        point = keeping.point
+        if point is not None and point.state["device"] == device_name(windows.device):
+            return int(point.state["micro_batch_size"])
+        return fitting_batch_size(self.model, nn.functional.mse_loss, windows, self.settings.trainer.batch_size)
+
+    def _validate(self, windows: SeriesWindows) -> dict[str, float | None]:
+        forecast = self.forecast(windows.lengths.ahead, windows.device)
+        found = forecast_scoring.score(forecast, windows, self.evaluation_batch, title="validation")
+        return {"validation_loss": found["mse"], "validation_mae": found["mae"]}
+
+
+class SeriesExplainer(Explainer):
+    """Explains bad steps of a training on series; the report is written, a replay bundle is not."""
+
+    def keep(self, trainer: Trainer, suspect: Suspect, verdict: Verdict, number: int) -> None:
+        """Do without a bundle: it holds windows with classes."""
+
+
+def require_sound_step(training: ForecastTraining, windows: SeriesWindows, channels: tuple[str, ...]) -> None:
+    """Take one step on the first and the last window, without an update, and refuse to begin where it is not finite.
+
+    Raises:
+        ForeseenError: under the name of its cause.
+    """
+    ids = torch.tensor([0, len(windows) - 1], device=windows.device)
+    suspect = Suspect(
+        model=own_copy(training.model),
+        objective=training.objective(windows.device),
+        windows=windows,
+        ids=ids,
+        variables=channels,
+        step_hours=1,
+        n_classes=0,
+        name="the first and the last training window",
+        is_loaded=training.settings.run.adaptation,
+    )
+    if not replay(suspect).is_finite:
+        raise attribute(suspect).finding.as_error()
+
+
+def _short(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4f}"
