@@ -228,8 +228,10 @@ def _references(settings: Settings, sets: WindowSets) -> dict[str, Forecast]:
     for name in settings.forecast.references:
         if name == "ridge":
             assert sets.before is not None, "windows were cut for every reference"
-            logger.info("ridge regression per channel, penalty chosen on validation ...")
-            found[name] = forecast_references.fit_ridge(*sets.before)
+            logger.info("ridge regression per channel ...")
+            ridge = forecast_references.fit_ridge(*sets.before)
+            logger.info("  penalty %g", ridge.alpha)
+            found[name] = ridge
         else:
             naive = forecast_references.seasonal_naive(ahead, season)
             found[name] = naive if name == "seasonal_naive" else forecast_references.persistence(ahead)

@@ -159,18 +159,30 @@ def test_ridge_is_the_closed_form_with_the_penalty_that_does_best_on_validation(
     data = load(write(tmp_path / "series"))
     train, validation = data.windows(TRAIN, LENGTHS), data.windows(VALIDATION, LENGTHS)
     ridge = forecast_references.fit_ridge(train, validation, alphas=(0.1, 10.0, 1e6))
-    ids, later = train.of_sequence(1), validation.of_sequence(1)
-    x, y = (part[:, :, 0].double().numpy() for part in (train.inputs(ids), train.ahead(ids)))
-    new, came = (part[:, :, 0].double().numpy() for part in (validation.inputs(later), validation.ahead(later)))
-    centred, answers = x - x.mean(axis=0), y - y.mean(axis=0)
-    solved = {}
-    for alpha in (0.1, 10.0, 1e6):
-        weights = np.linalg.solve(centred.T @ centred + alpha * np.eye(96), centred.T @ answers)
-        solved[alpha] = (new - x.mean(axis=0)) @ weights + y.mean(axis=0)
-    errors = {alpha: np.square(forecast - came).mean() for alpha, forecast in solved.items()}
+
+    def pairs(windows, number: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        ids = windows.of_sequence(number)
+        return windows.inputs(ids)[:, :, 0].double().numpy(), windows.ahead(ids)[:, :, 0].double().numpy()
+
+    def solved(x: np.ndarray, y: np.ndarray, alpha: float, new: np.ndarray) -> np.ndarray:
+        x, y = x - (level := x.mean(axis=1, keepdims=True)), y - level
+        weights = np.linalg.solve(
+            (x - x.mean(0)).T @ (x - x.mean(0)) + alpha * np.eye(96), (x - x.mean(0)).T @ (y - y.mean(0))
+        )
+        rest = new - (own := new.mean(axis=1, keepdims=True))
+        return (rest - x.mean(0)) @ weights + y.mean(0) + own
+
+    errors = dict.fromkeys((0.1, 10.0, 1e6), 0.0)
+    for number in range(2):
+        (x, y), (new, came) = pairs(train, number), pairs(validation, number)
+        for alpha in errors:
+            errors[alpha] += np.square(solved(x, y, alpha, new) - came).mean()
     best = min(errors, key=errors.__getitem__)
-    assert ridge.alphas[1, 0] == best != 1e6
-    assert np.allclose(ridge(validation.inputs(later), 1)[:, :, 0].numpy(), solved[best], atol=1e-4)
+    assert ridge.alpha == best != 1e6
+    test = data.windows(TEST, LENGTHS)
+    both = np.concatenate([x, new]), np.concatenate([y, came])
+    expected = solved(*both, best, pairs(test)[0])
+    assert np.allclose(ridge(test.inputs(test.of_sequence(1)), 1)[:, :, 0].numpy(), expected, atol=1e-4)
 
 
 def test_a_run_cut_twice_in_one_epoch_ends_bitwise_like_the_whole_one(
