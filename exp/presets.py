@@ -7,7 +7,32 @@ from typing import Any
 
 from utils.errors import UsageError
 
+# What our own pre-trained weights were made with and what a model that starts from them needs; 1.8 million parameters,
+# 7 MB, small enough to lie in the repository.
+ENCODER: dict[str, Any] = {
+    "e_layers": 4,
+    "d_model": 192,
+    "d_ff": 768,
+    "n_heads": 6,
+    "input_token_len": 96,
+    "output_token_len": 96,
+    "seq_len": 672,
+    "use_norm": True,
+}
 PRESETS: dict[str, dict[str, Any]] = {
+    "encoder": ENCODER,
+    # Next-token training of that encoder on a folder of series (scripts/pretrain.sh).
+    "pretrain": ENCODER
+    | {
+        "train_stride": 12,
+        "test_stride": 96,
+        "batch_size": 64,
+        "learning_rate": 3e-4,
+        "warmup_epochs": 0.1,
+        "cosine": True,
+        "train_epochs": 10,
+        "patience": 3,
+    },
     # Option A of the case: the size of the released checkpoint.
     "full": {"e_layers": 8, "d_model": 1024, "d_ff": 2048, "n_heads": 8, "seq_len": 1440, "learning_rate": 1e-4},
     # Option B of the case: four layers, 30 days of hourly context.

@@ -1,15 +1,11 @@
 #!/usr/bin/env bash
 # Pre-trains a small Timer-XL on a folder of series: every token forecasts the next one. Its best.pt has the published
-# names and is what --adaptation --pretrain_model_path starts a classifier from (with the same sizes and --use_norm).
-#   bash scripts/pretrain.sh --root_path FOLDER             ERA5 point series (NetCDF), Weather (CSV or ZIP), tables
-#   bash scripts/pretrain.sh --root_path FOLDER --preset smoke          seconds, to see that it works
-# The same command again goes on where it was cut. Files named ETT* are left out: their licence forbids derivatives, and
-# they are what a forecast is measured on. Later words win over those below.
-# Measuring it on ETTh1 (look-back 672, horizon 96, the usual borders), from scratch:
+# names; a classifier of the same sizes starts from it: --preset encoder --adaptation --pretrain_model_path RUN/best.pt.
+#   bash scripts/pretrain.sh --root_path FOLDER                    ERA5 point series (NetCDF), Weather (CSV or ZIP), tables
+#   bash scripts/pretrain.sh --root_path FOLDER --preset smoke     to see that it works
+# The same command goes on where it was cut. Files named ETT* are left out: their licence forbids derivatives, and they
+# are what a forecast is measured on. Measuring one on ETTh1, from scratch (look-back 672, horizon 96, the usual borders):
 #   python run.py --task_name forecast --root_path FOLDER --data_path ETTh1.csv --split_rows 8640 11520 14400 --seq_len 672 --test_pred_len 96 --e_layers 1 --d_model 128 --d_ff 256 --n_heads 4 --use_norm --batch_size 64 --learning_rate 3e-4 --cosine --train_epochs 5 --patience 2 --model_id etth1
 cd "$(dirname "$0")/.."
 source scripts/setup.sh
-# 1.8 million parameters, 7 MB: small enough to lie in the repository.
-exec "$PYTHON" run.py --task_name forecast --model_id pretrained --exclude_series 'ETT*' --resume auto \
-  --seq_len 672 --train_stride 12 --test_stride 96 --e_layers 4 --d_model 192 --d_ff 768 --n_heads 6 --use_norm \
-  --batch_size 64 --learning_rate 3e-4 --warmup_epochs 0.1 --cosine --train_epochs 10 --patience 3 --references seasonal_naive,ridge "$@"
+exec "$PYTHON" run.py --task_name forecast --preset pretrain --model_id pretrained --exclude_series 'ETT*' --resume auto "$@"

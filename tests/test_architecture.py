@@ -87,7 +87,7 @@ def test_training_from_a_csv_loads_only_the_five_packages_of_a_bare_machine() ->
     """Importing what training needs stays quick, and training itself runs where scoring cannot."""
     code = (
         "import sys\n"
-        "from exp import command_line, rain_classification\n"
+        "from exp import command_line, forecasting, rain_classification\n"
         "import models\n"
         "[models.load(name) for name in models.names()]\n"
         "heavy = {'xarray', 'netCDF4', 'scores', 'matplotlib', 'yaml', 'dask'} & set(sys.modules)\n"

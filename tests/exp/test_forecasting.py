@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -373,3 +374,19 @@ def test_the_loop_counts_errors_where_there_are_no_classes(tmp_path: Path) -> No
     trainer = Trainer(*given, evaluate=lambda _: {}, seed=0)
     (row,) = trainer.fit()
     assert row["train_mae"] > 0 and "train_accuracy" not in row
+
+
+def test_the_script_that_pretrains_leaves_ett_out_and_takes_later_words(tmp_path: Path) -> None:
+    """What the script says is run as it stands; a file that must not be learned from would break the run here."""
+    folder = write(tmp_path / "series", n=1200)
+    (folder / "ETTh1.csv").write_text("not to be read")
+    text = (Path(__file__).resolve().parents[2] / "scripts" / "pretrain.sh").read_text(encoding="utf-8")
+    (line,) = [line for line in text.splitlines() if line.startswith('exec "$PYTHON" run.py ')]
+    typed = shlex.split(line.removeprefix('exec "$PYTHON" run.py ').removesuffix('"$@"'))
+    own = ["--root_path", str(folder), "--checkpoints", str(tmp_path / "runs"), "--device", "cpu"]
+    assert program.main([*typed, *own, "--preset", "smoke"]) == 0
+    (run,) = (tmp_path / "runs" / "pretrained").glob("timer_xl-seed0-*")
+    config = json.loads((run / "config.json").read_text())
+    assert [one["series"] for one in config["series"]] == ["some"] and config["flags"]["d_model"] == 16
+    model = command_line.read(typed).model
+    assert sum(weights.numel() for weights in timer_xl.Model(model).parameters()) * 4 < 8e6
