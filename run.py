@@ -60,11 +60,12 @@ def _run(words: list[str]) -> int:
 
 
 def _dispatch(words: list[str]) -> None:
-    from exp import command_line, dry_run, forecasting, openltm_flags, prediction, rain_classification
+    from exp import command_line, dry_run, forecasting, openltm_flags, prediction, rain_classification, resume
     from exp.diagnosis.command import diagnose
 
     settings = command_line.read(words, description=DESCRIPTION, epilog=EPILOG)
-    if settings.run.task_name != "forecast":
+    task = resume.task_of(settings)
+    if task != "forecast":
         openltm_flags.explain(settings.given, settings.data.seq_len)
     if settings.diagnose.bundle and settings.run.task_name != "diagnose":
         raise UsageError(
@@ -87,7 +88,7 @@ def _dispatch(words: list[str]) -> None:
         diagnose(settings)
     elif settings.run.dry_run:
         dry_run.tell(settings)
-    elif settings.run.task_name == "forecast":
+    elif task == "forecast":
         forecasting.train(settings) if settings.run.is_training else forecasting.score_again(settings)
     elif settings.run.is_training:
         rain_classification.train(settings)

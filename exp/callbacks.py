@@ -128,6 +128,7 @@ class BestCheckpoint(Callback):
         patience: epochs without improvement before stopping.
         description: what the weights belong to, for the JSON beside them.
         as_safetensors: write best.safetensors too.
+        advice: what to type when the score is not finite and no step says why.
     """
 
     def __init__(
@@ -138,9 +139,10 @@ class BestCheckpoint(Callback):
         *,
         description: Mapping[str, Any] | None = None,
         as_safetensors: bool = False,
+        advice: str = "python run.py --task_name diagnose with the same flags",
     ) -> None:
         self.run, self.score, self.patience = run, score, patience
-        self.description, self.as_safetensors = description or {}, as_safetensors
+        self.description, self.as_safetensors, self.advice = description or {}, as_safetensors, advice
         self.best: float | None = None
         self.best_epoch = 0
         self.undefined = 0
@@ -249,7 +251,7 @@ class BestCheckpoint(Callback):
             f"The validation {self.score} was not finite.",
             where=where,
             evidence=kept + (f"; in training: {cause.code}: {cause.what}" if cause else ""),
-            next_command=cause.next_command if cause else "python run.py --task_name diagnose with the same flags",
+            next_command=cause.next_command if cause else self.advice,
         )
 
 

@@ -104,6 +104,7 @@ class ForecastTraining:
             config.patience,
             description=keeping.description,
             as_safetensors=settings.checkpoint.save_safetensors,
+            advice="--guard_level full, which names the first tensor that is not finite",
         )
         can_roll_back = settings.guard.nan_policy == "rollback"
         keeper = StateKeeper(run, settings.checkpoint, best, keeping, can_roll_back=can_roll_back)

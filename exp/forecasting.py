@@ -21,7 +21,15 @@ import models
 from data_provider.series_factory import SeriesData, load_series
 from data_provider.series_windows import Lengths, SeriesWindows
 from data_provider.splits import SPLIT_NAMES, TEST, TRAIN, VALIDATION
-from exp import forecast_description, forecast_figure, forecast_references, forecast_scoring, resume, verified_states
+from exp import (
+    forecast_description,
+    forecast_figure,
+    forecast_references,
+    forecast_scoring,
+    resume,
+    resumed_run,
+    verified_states,
+)
 from exp.diagnosis.report import Diagnosis
 from exp.finished_runs import find_run, stored_settings
 from exp.forecast_scoring import Forecast
@@ -33,7 +41,7 @@ from exp.state_keeper import Keeping
 from exp.verified_states import Point
 from utils import checkpoint, run_directory, run_lock, signals
 from utils.checkpoint_contents import judge
-from utils.errors import NumericalError, UsageError
+from utils.errors import NumericalError, StorageError, UsageError
 from utils.findings import require_no_error
 from utils.reproducibility import choose_device, seed_everything
 
@@ -179,10 +187,11 @@ def _train_one(
         logger.info("%s, seed %d, on %s -> %s", settings.run.model, settings.run.seed, data.device, run)
         if loaded:
             logger.info("%s", loaded)
-        if point is None:
+        may_change = settings.checkpoint.allow_resume_changes
+        if point is not None:
+            resumed_run.prepare(point, data.device, is_described_anew=may_change)
+        if point is None or may_change:
             forecast_description.write(run, settings, data, windows, dimensions)
-        else:
-            resume.prepare(point, data.device)
         explain = SeriesExplainer(run, settings, dimensions, channels, Diagnosis(subject={"run": str(run)}))
         description = forecast_description.of_state(settings, data, windows, dimensions)
         keeping = Keeping(description=description, point=point, touch=lock.touch)
@@ -195,7 +204,9 @@ def _train_one(
                 _score_and_write(training, data, sets, settings, run, _facts(training, error.code))
             raise
         except signals.Interrupted as stop:
-            raise resume.told_where(stop, run) from None
+            raise resumed_run.told_where(stop, run) from None
+        except StorageError as error:
+            raise resumed_run.told_how_to_go_on(error, run) from error
         verified_states.forget_last_good(run)
         return run, result
 

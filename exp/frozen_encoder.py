@@ -11,7 +11,7 @@ import logging
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ MEMORY_SHARE = 0.2
 
 
 class EncodedWindows:
-    """Windows whose inputs are what the encoder gave for them.
+    """Windows whose inputs are what the encoder gave for them; all else is that of the windows they came from.
 
     Args:
         values: `(N, ...)`, on the device, the host or the disk.
@@ -37,13 +37,20 @@ class EncodedWindows:
         with_raw: hand over the raw windows too, for a head that also looks at them.
     """
 
+    kind: ClassVar[str] = WindowSet.kind
+
     def __init__(self, values: torch.Tensor, windows: WindowSet, *, with_raw: bool) -> None:
         self.values, self.windows, self.with_raw = values, windows, with_raw
         self.device, self.labels, self.marks = windows.device, windows.labels, windows.marks
-        self.index = windows.index
+        self.index, self.table, self.context_length = windows.index, windows.table, windows.context_length
+        self.targets, self.cells, self.place = windows.targets, windows.cells, windows.place
 
     def __len__(self) -> int:
         return len(self.windows)
+
+    def subset(self, ids: torch.Tensor) -> WindowSet:
+        """Return the raw windows `ids` alone, for a replay of the whole model."""
+        return self.windows.subset(ids)
 
     def inputs(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return what the encoder gave `(B, ...)`, and the raw windows `(B, L, V)` where the head needs them."""

@@ -15,7 +15,7 @@ from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import RainTable, table_from_dataset
 from data_provider.windows import WindowIndex, WindowSet, with_missing
 from exp import scoring
-from exp.finished_runs import load_forecaster, stored_settings
+from exp.finished_runs import is_forecast, load_forecaster, stored_settings
 from exp.settings import Settings
 from utils import run_directory
 from utils.errors import DataError, UsageError
@@ -77,6 +77,14 @@ def _run_directory(settings: Settings) -> Path:
             where=f"--run {run}",
             evidence=f"missing: {', '.join(missing)}; newest finished runs: {', '.join(runs) or 'none'}",
             next_command=f"--run {runs[0] if runs else 'RUN'}",
+        )
+    if is_forecast(run_directory.read_json(run / "config.json")):
+        raise UsageError(
+            "CONFIG",
+            "This run forecasts series and says nothing about rain.",
+            where=f"--run {run}",
+            evidence="config.json: task_name forecast",
+            next_command=f"train a classifier from it: --adaptation --pretrain_model_path {run / 'best.pt'}",
         )
     return run
 

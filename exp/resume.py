@@ -86,6 +86,18 @@ def without_weights_not_needed(plan: Plan) -> Settings:
     return replace(settings, run=replace(run, adaptation=False), given=given)
 
 
+def task_of(settings: Settings) -> str:
+    """Return the task that the flags name, or without one that of the run that `--resume` names."""
+    wanted = settings.checkpoint.resume
+    if wanted in (None, "auto") or "task_name" in settings.given:
+        return settings.run.task_name
+    place = Path(str(wanted))
+    config = (place if place.is_dir() else place.parent) / "config.json"
+    if not config.is_file():
+        return settings.run.task_name
+    return str(run_directory.read_json(config)["flags"].get("task_name", settings.run.task_name))
+
+
 def require_same_data(now: Mapping[str, Any], point: Point, *, allowed: bool) -> None:
     """Refuse other features, scaling or windows than those of the state.
 

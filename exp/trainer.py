@@ -14,10 +14,11 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from data_provider.windows import WindowSet
 from exp import memory
 from exp.diagnosis.verdict import Verdict
 from exp.epoch_sums import EpochSums
-from exp.frozen_encoder import EncodedWindows, FrozenEncoder
+from exp.frozen_encoder import FrozenEncoder
 from exp.full_checks import FullChecks
 from exp.guard import Guard, GuardConfig, Outcome, StepRecord
 from exp.objective import Objective, Windows
@@ -274,6 +275,7 @@ class Trainer:
         if self.frozen is None:
             return self.model, self.train
         if self.stages.is_encoder_frozen(self.epoch):
+            assert isinstance(self.train, WindowSet), "only a classifier has an encoder and a head"
             return self.frozen.head, self.frozen.encoded(self.train, "training")
         self.frozen.release()
         return self.model, self.train

@@ -104,7 +104,7 @@ def _extreme_data(suspect: Suspect, seen: Replay) -> Suspicion | str:
         "Values of this batch are so far from the training mean that the arithmetic overflows.",
         batch_data.where(suspect, cells),
         f"up to {largest:.4g} deviations in {names}; without these columns the {seen.stage.words} is finite",
-        "look for a fill value such as 9.97e36 that was read as data, or --clip_quantiles 0.001 0.999",
+        batch_data.TAME[suspect.windows.kind],
     )
     return Suspicion(finding, tame, after)
 

@@ -14,10 +14,17 @@ from exp.objective import Windows
 from utils.findings import Finding
 
 COLUMNS_SHOWN = 5
-MEND = (
-    "--fill forward_then_zero, or --fill drop to leave such windows out; python run.py --task_name diagnose lists all "
-    "of them"
-)
+# By what the windows are cut from.
+MEND = {
+    "region": "--fill forward_then_zero, or --fill drop to leave such windows out; python run.py --task_name diagnose "
+    "lists all of them",
+    "series": "--resume auto, which reads the files again: windows that touch a gap were left out before the first "
+    "step, so this value broke in memory",
+}
+TAME = {
+    "region": "look for a fill value such as 9.97e36 that was read as data, or --clip_quantiles 0.001 0.999",
+    "series": "look for a fill value such as 9.97e36 that was read as data and leave its cells blank in the file",
+}
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ def examine_inputs(suspect: Suspect) -> Cause | str:
         where=where(suspect, cells),
         evidence=f"{n_nan} NaN and {n_infinite} infinite values in {len(np.unique(cells.sample))} of "
         f"{len(suspect.ids)} windows; columns {listed(cells.names(suspect))}",
-        next_command=MEND,
+        next_command=MEND[suspect.windows.kind],
         figures={"nan": n_nan, "infinite": n_infinite, "columns": list(cells.names(suspect)), **_first(suspect, cells)},
     )
     return Cause(finding, without_columns(suspect, cells), f"without {listed(cells.names(suspect), 'column')}")

@@ -199,7 +199,8 @@ def test_a_run_cut_twice_in_one_epoch_ends_bitwise_like_the_whole_one(
             cut_in_step(patch, step)
             program.main(words(folder, *more, "--resume", "auto"))
         generators_elsewhere()
-    assert program.main(words(folder, *more, "--resume", "auto")) == 0
+    # As the message of an interruption tells it.
+    assert program.main(["--resume", str(runs(folder)[0])]) == 0
     assert len(runs(folder)) == 1 and len((runs(folder)[0] / "resumes.jsonl").read_text().splitlines()) == 2
     assert differences(runs(whole)[0], runs(folder)[0]) == []
 
@@ -261,7 +262,9 @@ def test_a_finished_run_is_scored_again_also_at_another_horizon(tmp_path: Path) 
     assert first["windows"] == 2 * len(range(0, 120 - 48 + 1, 5))
 
 
-def test_runs_on_series_are_not_taken_for_runs_that_say_whether_it_rains(tmp_path: Path) -> None:
+def test_runs_on_series_are_not_taken_for_runs_that_say_whether_it_rains(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Their scores have no base rate; a comparison or a second scoring that met one would break."""
     folder = write(tmp_path / "series")
     assert program.main(words(folder, "--references", "none", "--itr", "2")) == 0
@@ -269,6 +272,9 @@ def test_runs_on_series_are_not_taken_for_runs_that_say_whether_it_rains(tmp_pat
     with pytest.raises(UsageError, match="no finished runs"):
         comparison.newest_of_each_model(folder.parent / "runs" / "own")
     assert program.main(["--is_training", "0", "--checkpoints", str(folder.parent / "runs")]) == 2
+    capsys.readouterr()
+    assert program.main(["--task_name", "predict", "--run", str(runs(folder)[0])]) == 2
+    assert "says nothing about rain" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("row", [120, 299], ids=["in the look-back", "in what is to be forecast alone"])
@@ -293,6 +299,7 @@ def test_a_value_that_breaks_in_training_is_named_by_series_and_hour(tmp_path: P
         training.fit(train, validation, run, explain, Keeping())
     hour = np.datetime64("2020-01-01T00:00:00") + np.timedelta64(row, "h")
     assert caught.value.code == "DATA_NAN" and f"{hour}, series some/a" in caught.value.where
+    assert "--resume" in caught.value.next_command and "--fill" not in caught.value.next_command
     assert json.loads((run / "diagnosis.json").read_text())["verdict"]["code"] == "DATA_NAN"
     assert all(torch.equal(tensor, before[name]) for name, tensor in training.model.state_dict().items())
 
