@@ -359,10 +359,10 @@ class Trainer:
 
     def follow_flags(self, rate_scale: float) -> None:
         """Take rate and decay from the flags: a state that was put back may have been saved under others."""
-        rate, decay = self.config.learning_rate, self.config.weight_decay
-        for group in self.optimizer.param_groups:
-            group["initial_lr"], group["weight_decay"] = rate, decay
-        self.schedule.base_lrs = [rate] * len(self.optimizer.param_groups)
+        own = [self._options(group) for group in self.groups]
+        for group, options in zip(self.optimizer.param_groups, own, strict=True):
+            group["initial_lr"], group["weight_decay"] = options["lr"], options["weight_decay"]
+        self.schedule.base_lrs = [options["lr"] for options in own]
         self.scale_rates(rate_scale)
 
     def _batches(self) -> tuple[torch.Tensor, ...]:
