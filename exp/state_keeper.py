@@ -222,6 +222,7 @@ class StateKeeper:
         state = training_state.capture(trainer, self.best.weights, is_best=self.best.is_of_now(trainer))
         bad = first_not_finite(state)
         if bad is not None:
+            trainer.skipped_saves += 1
             logger.warning(
                 "CKPT_NOT_SAVED: Not saving checkpoint: %s is not finite at step %d; %s stays as it was.",
                 bad,

@@ -173,7 +173,7 @@ class Trainer:
         self.groups = groups_of(self.plain_model, self.stages, transfer, config.weight_decay)
         self.optimizer = torch.optim.AdamW([self._options(group) for group in self.groups], fused=True)
         self.rate_scale = 1.0
-        self.rollbacks = 0
+        self.rollbacks = self.skipped_saves = 0
         self._factors = self._rate_factors(transfer.stage_warmup_epochs)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._factors)
         self.scaler = torch.amp.GradScaler(self.device.type) if objective.precision is torch.float16 else None
@@ -308,6 +308,7 @@ class Trainer:
             "learning_rate": self.learning_rate,
             **self.watch.row(),
             **({"rollbacks": self.rollbacks} if self.rollbacks else {}),
+            **({"skipped_saves": self.skipped_saves} if self.skipped_saves else {}),
         }
 
     def _step(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -56,6 +56,7 @@ def capture(trainer: Trainer, best: Mapping[str, torch.Tensor], *, is_best: bool
             "learning_rate": trainer.learning_rate,
             "rate_scale": trainer.rate_scale,
             "rollbacks": trainer.rollbacks,
+            "skipped_saves": trainer.skipped_saves,
             "is_stopped": trainer.is_stopped,
             "watch": trainer.watch.state(),
             "guard": trainer.guard.state(),
@@ -91,7 +92,7 @@ def restore(trainer: Trainer, state: Mapping[str, Any], source: Path) -> None:
     trainer.sums = EpochSums(trainer.device, trainer.objective.tally.name)
     trainer.sums.values.copy_(progress["sums"])
     trainer.seconds, trainer.learning_rate = progress["seconds"], progress["learning_rate"]
-    trainer.rollbacks = progress["rollbacks"]
+    trainer.rollbacks, trainer.skipped_saves = progress["rollbacks"], progress["skipped_saves"]
     trainer.follow_flags(progress["rate_scale"])
     trainer.watch.load_state(progress["watch"])
     trainer.guard.load_state(progress["guard"])

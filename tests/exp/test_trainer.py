@@ -268,6 +268,7 @@ def test_a_state_that_is_not_finite_never_replaces_the_last_good_file(
         run.fit()
     last = torch.load(tmp_path / "last.pt")
     assert last["epoch"] == 1 and bool(torch.isfinite(last["model_state_dict"]["map.weight"]).all())
+    assert run._row()["skipped_saves"] == 1, "counted in the row of the next epoch"
     assert "CKPT_NOT_SAVED: Not saving checkpoint" in caplog.text and ("exp_avg" in caplog.text) is (place == "moment")
 
 
