@@ -26,6 +26,7 @@ CONFIGURATIONS = {
     "resnet1d, batch norm": ("--model", "resnet1d", "--resnet_dropout", "0.2"),
     "bf16, cosine": ("--dropout", "0.2", "--amp", "bf16", "--cosine", "--warmup_epochs", "0.5"),
     "micro batches": ("--dropout", "0.2", "--micro_batch_size", "3"),
+    "a stage each epoch": ("--dropout", "0.2", "--unfreeze_schedule", "2:layers.0,3:embedding"),
 }
 
 
