@@ -92,10 +92,11 @@ def task_of(settings: Settings) -> str:
     if wanted in (None, "auto") or "task_name" in settings.given:
         return settings.run.task_name
     place = Path(str(wanted))
-    config = (place if place.is_dir() else place.parent) / "config.json"
-    if not config.is_file():
-        return settings.run.task_name
-    return str(run_directory.read_json(config)["flags"].get("task_name", settings.run.task_name))
+    try:
+        stored = _stored(place if place.is_dir() else place.parent)
+    except UsageError:
+        return settings.run.task_name  # told in full where the run is to go on
+    return str(stored["flags"].get("task_name", settings.run.task_name))
 
 
 def require_same_data(now: Mapping[str, Any], point: Point, *, allowed: bool) -> None:

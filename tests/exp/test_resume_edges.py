@@ -8,6 +8,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -114,10 +115,10 @@ def worse_each_time():
     """Return a validation whose loss rises."""
     usual, calls = NetworkForecaster._validate, 0
 
-    def validate(self: NetworkForecaster, windows: object) -> dict:
+    def validate(*seen: Any) -> dict:
         nonlocal calls
         calls += 1
-        return usual(self, windows) | {"validation_loss": float(calls)}
+        return usual(*seen) | {"validation_loss": float(calls)}
 
     return validate
 
