@@ -46,7 +46,7 @@ def missing_map(missing: MissingMap) -> Figure:
     axes.set_yticks(np.arange(rows) + 0.5, missing.variables, fontsize=8)
     axes.invert_yaxis()
     axes.set_xlim(edges[0], edges[-1])
-    axes.xaxis.set_major_locator(dates.AutoDateLocator(maxticks=8))
+    axes.xaxis.set_major_locator(dates.AutoDateLocator(minticks=3, maxticks=8))
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
     bar = figure.colorbar(mesh, ax=axes, pad=0.02, format=PercentFormatter(1.0, decimals=None))
     bar.set_label("missing, all regions", fontsize=9, color=INK)
