@@ -17,6 +17,7 @@ from data_provider.rain_table import RainTable
 from data_provider.scaling import ScalingConfig
 from data_provider.splits import SplitConfig
 from data_provider.table_rows import UNKNOWN_LABEL
+from data_provider.training_draw import drawn
 from data_provider.windows import WindowIndex, index_of, touching, with_missing
 from utils.errors import DataError
 
@@ -32,7 +33,7 @@ class CutTable:
         index: all labelled windows, those with missing values too.
         missing: `(N,)` True for windows that hold a missing value.
         at_head: `(N,)` True for those of them that begin in the head rows of their region, when these are dropped.
-        assigned: `(N,)` split of each window, -1 for none.
+        assigned: `(N,)` split of each window, -1 for none, -2 for training windows that were not drawn.
         ends: where the splits end.
         context_length: L in rows.
         left_out: windows that are not in `index`, by cause.
@@ -65,6 +66,11 @@ class CutTable:
         """The windows of a split that hold no missing value."""
         return self.index.select((self.assigned == split) & ~self.missing)
 
+    @property
+    def whole_training_windows(self) -> WindowIndex:
+        """The training windows that hold no missing value, those that were not drawn too."""
+        return self.index.select(np.isin(self.assigned, (splits.TRAIN, splits.NOT_DRAWN)) & ~self.missing)
+
     def all_left_out(self) -> dict[str, int]:
         """Windows that no split uses, by cause."""
         return {
@@ -72,6 +78,7 @@ class CutTable:
             "head_rows": int(self.at_head.sum()),
             **self.left_out,
             "across_a_split_boundary": int(((self.assigned == splits.NO_SPLIT) & ~self.missing).sum()),
+            "not_drawn": int((self.assigned == splits.NOT_DRAWN).sum()),
         }
 
 
@@ -112,6 +119,9 @@ def cut_table(
     left_out |= {"without_label": int((~known & ~wrong).sum()), "label_out_of_range": int(wrong.sum())}
     index = index.select(known)
     missing = with_missing(values, index, context_length)
+    assigned = splits.assign(
+        index.init_time, ends, lead_time_hours=table.lead_time_hours, accumulation_hours=table.accumulation_hours
+    )
     cut = CutTable(
         table=usable,
         preprocessing=fitted,
@@ -119,14 +129,20 @@ def cut_table(
         index=index,
         missing=missing,
         at_head=np.zeros(len(index), bool),
-        assigned=splits.assign(
-            index.init_time, ends, lead_time_hours=table.lead_time_hours, accumulation_hours=table.accumulation_hours
-        ),
+        assigned=_with_draw(assigned, index, missing, split),
         ends=ends,
         context_length=context_length,
         left_out=left_out,
     )
     return replace(cut, at_head=missing & cut.head.reshape(-1)[index.end - context_length + 1])
+
+
+def _with_draw(assigned: np.ndarray, index: WindowIndex, missing: np.ndarray, split: SplitConfig) -> np.ndarray:
+    """Mark the training windows that were not drawn; one with a missing value is neither drawn nor counted."""
+    usable = np.flatnonzero((assigned == splits.TRAIN) & ~missing)
+    result = assigned.copy()
+    result[usable[~drawn(index.init_time[usable], split)]] = splits.NOT_DRAWN
+    return result
 
 
 def without_bad_rows(table: RainTable) -> RainTable:

@@ -18,7 +18,7 @@ from data_provider.scaling import ScalingConfig
 from data_provider.split_checks import inspect_splits, told_once
 from data_provider.splits import SPLIT_NAMES, SplitConfig
 from data_provider.table_checks import inspect_table
-from data_provider.windows import WindowSet
+from data_provider.windows import WindowIndex, WindowSet
 from utils.errors import UsageError
 from utils.findings import Finding, require_no_error
 
@@ -72,6 +72,8 @@ class Splits:
     preprocessing: Preprocessing
     ends: splits.Boundaries
     left_out: dict[str, int]
+    # What a reference that needs no training, such as a climatology, may know: with --train_windows more than `train`.
+    all_training: WindowIndex
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -156,6 +158,7 @@ def splits_of(cut: CutTable, device: torch.device, *, findings: tuple[Finding, .
         preprocessing=cut.preprocessing,
         ends=cut.ends,
         left_out=cut.all_left_out(),
+        all_training=cut.whole_training_windows,
         findings=findings,
     )
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from utils.errors import DataError, UsageError
 
-TRAIN, VALIDATION, TEST, NO_SPLIT = 0, 1, 2, -1
+TRAIN, VALIDATION, TEST, NO_SPLIT, NOT_DRAWN = 0, 1, 2, -1, -2
 SPLIT_NAMES = ("train", "validation", "test")
 
 
@@ -32,6 +32,15 @@ class SplitConfig:
         default=(0.7, 0.15, 0.15),
         metadata={"help": "shares of the record for training, validation, test when no dates are given"},
     )
+    train_windows: int | None = field(
+        default=None,
+        metadata={
+            "help": "train on so many windows alone, drawn at random in blocks of time; the scaling is still fitted "
+            "on all training rows, and validation and test stay whole"
+        },
+    )
+    train_block_days: int = field(default=7, metadata={"help": "length of the blocks that --train_windows draws"})
+    train_windows_seed: int = field(default=0, metadata={"help": "which blocks --train_windows draws"})
 
     def __post_init__(self) -> None:
         if (self.train_until is None) != (self.validation_until is None):
@@ -50,6 +59,16 @@ class SplitConfig:
                 evidence=f"got {' '.join(map(str, shares))}",
                 next_command="--split_shares 0.7 0.15 0.15",
             )
+        for name, least in (("train_windows", 1), ("train_block_days", 1), ("train_windows_seed", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(
+                    "CONFIG",
+                    f"--{name} must be at least {least}.",
+                    where=f"--{name}",
+                    evidence=f"got {value}",
+                    next_command=f"--{name} {max(300 if name == 'train_windows' else 7, least)}",
+                )
 
 
 class Boundaries(NamedTuple):

@@ -170,7 +170,7 @@ def _write_netcdf(path: Path, frame: pd.DataFrame, table: RainTable, cuts: tuple
 
 
 def _climatology(splits: Splits) -> Climatology:
-    index = splits.train.index
+    index = splits.all_training
     model = Climatology(SimpleNamespace(n_classes=splits.table.n_classes, n_regions=len(splits.table.regions)))
     model.fit({"region": index.region, "month": index.month}, index.label)
     return model

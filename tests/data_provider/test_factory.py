@@ -16,11 +16,18 @@ from tests import make_table
 from utils.errors import DataError, UsageError
 
 
-def load(folder: Path, content=None, *, seq_len: int = 48, **clean) -> Splits:
+def load(
+    folder: Path,
+    content=None,
+    *,
+    seq_len: int = 48,
+    split: SplitConfig = SplitConfig(),
+    **clean,  # noqa: B008 - frozen
+) -> Splits:
     make_table.write(folder, content=content)
     return load_splits(
         DataConfig(root_path=str(folder), data_path="table.csv", seq_len=seq_len, sample_stride_hours=6),
-        SplitConfig(),
+        split,
         CleaningConfig(**clean),
         ScalingConfig(),
         context_length=seq_len,
@@ -50,6 +57,18 @@ def test_changing_the_test_year_changes_no_training_input(tmp_path: Path) -> Non
     for old, new in zip(before.sets[:2], after.sets[:2], strict=True):
         ids = torch.arange(len(old))
         assert torch.equal(old.inputs(ids), new.inputs(ids)) and torch.equal(old.labels, new.labels)
+
+
+def test_fewer_training_windows_leave_everything_else_as_it_is(tmp_path: Path) -> None:
+    """A curve over the number of windows means nothing if scaling, tests or the climatology change with it."""
+    whole = load(tmp_path)
+    fewer = load(tmp_path, split=SplitConfig(train_windows=20, train_block_days=2))
+    assert len(fewer.train) == 20 and fewer.left_out["not_drawn"] == len(whole.train) - 20
+    assert set(fewer.train.index.end) < set(whole.train.index.end)
+    assert fewer.preprocessing == whole.preprocessing
+    assert (fewer.all_training.end == whole.train.index.end).all()
+    for before, after in zip(whole.sets[1:], fewer.sets[1:], strict=True):
+        assert (before.index.end == after.index.end).all()
 
 
 def test_a_value_missing_longer_than_the_fill_reaches_is_refused_with_its_place(tmp_path: Path) -> None:
