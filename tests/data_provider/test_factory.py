@@ -21,13 +21,13 @@ def load(
     content=None,
     *,
     seq_len: int = 48,
-    split: SplitConfig = SplitConfig(),
-    **clean,  # noqa: B008 - frozen
+    split: SplitConfig | None = None,
+    **clean,
 ) -> Splits:
     make_table.write(folder, content=content)
     return load_splits(
         DataConfig(root_path=str(folder), data_path="table.csv", seq_len=seq_len, sample_stride_hours=6),
-        split,
+        split or SplitConfig(),
         CleaningConfig(**clean),
         ScalingConfig(),
         context_length=seq_len,

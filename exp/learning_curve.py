@@ -1,0 +1,208 @@
+"""Is pre-training worth it? Skill against the number of training windows: python -m exp.learning_curve.
+
+Every cell of the curve is a run of run.py: a method, a number of windows, a seed. All methods of a seed train on the
+same windows (whole weeks, drawn at random), and are chosen and scored on the same validation and test periods.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from exp import command_line, curve_report, rain_classification
+from exp.finished_runs import find_run
+from exp.scoring import main_scores
+from exp.settings import Settings
+from utils import flags, run_directory, signals
+from utils.errors import UsageError
+from utils.files import sha256
+
+logger = logging.getLogger(__name__)
+MethodName = Literal["scratch", "untrained_probe", "probe", "frozen_warmup", "fine_tune", "gradient_boosting"]
+BATCH = 32
+# So many updates of the weights, or so many epochs, whichever is less; a small sample is seen more often.
+UPDATES, MOST_EPOCHS, LEAST_EPOCHS, PATIENCE = 600, 30, 6, 6
+NETWORK = (
+    f"--preset encoder --batch_size {BATCH} --patience {PATIENCE} --head_dropout 0.5 --dropout 0.1 "
+    "--weight_decay 0.05 --warmup_epochs 1 --cosine"
+).split()
+# Rates: of 1e-3, 3e-4 and 1e-4 the one with the best validation at 300 windows, each method for itself.
+METHODS: dict[str, list[str]] = {
+    "scratch": [*NETWORK, "--learning_rate", "1e-4"],
+    "untrained_probe": [*NETWORK, "--tune", "head", "--learning_rate", "3e-4"],
+    "probe": [*NETWORK, "--adaptation", "--tune", "head", "--learning_rate", "3e-4"],
+    "frozen_warmup": [*NETWORK, "--adaptation", "--learning_rate", "3e-4", "--rate_ratios", "0.1,0.3,1"],
+    "fine_tune": [*NETWORK, "--adaptation", "--learning_rate", "3e-4", "--rate_ratios", "0.1,0.3,1"],
+    "gradient_boosting": ["--model", "gradient_boosting", "--seq_len", "720"],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveConfig:
+    """Learning curve.
+
+    Raises:
+        UsageError: ``CONFIG``, a method or size that is none.
+    """
+
+    root_path: str = field(default="datasets/processed/", metadata={"help": "folder of the prepared table"})
+    data_path: str = field(default="peru_rainfall.csv", metadata={"help": "prepared table (.csv or .nc)"})
+    train_until: str | None = field(default=None, metadata={"help": "last year or day of training; else by shares"})
+    validation_until: str | None = field(default=None, metadata={"help": "last year or day of validation"})
+    sample_stride_hours: int = field(default=24, metadata={"help": "one window every so many hours, in all splits"})
+    sizes: tuple[str, ...] = field(
+        default=("100", "300", "1000", "3000", "all"), metadata={"help": "numbers of training windows, or all"}
+    )
+    methods: tuple[str, ...] = field(default=get_args(MethodName), metadata={"help": ", ".join(METHODS)})
+    seeds: int = field(default=3, metadata={"help": "draws of windows, each with its own initial weights"})
+    pretrain_model_path: str = field(
+        default="checkpoints/small_encoder/encoder.pt", metadata={"help": "pre-trained weights of --preset encoder"}
+    )
+    checkpoints: str = field(default="checkpoints/learning_curve", metadata={"help": "folder of the runs and results"})
+    flags: str = field(default="", metadata={"help": "further flags of run.py for every network, in quotes"})
+
+    def __post_init__(self) -> None:
+        for name, words, known in (("methods", self.methods, METHODS), ("sizes", self.sizes, {"300", "1000", "all"})):
+            for word in words:
+                if word not in known and not (name == "sizes" and word.isdigit() and int(word)):
+                    raise UsageError(
+                        "CONFIG",
+                        f"--{name} takes no {word!r}.",
+                        where=f"--{name}",
+                        evidence="numbers above 0, or all" if name == "sizes" else f"methods: {', '.join(known)}",
+                        next_command=f"--{name} {' '.join(known)}",
+                    )
+        if self.seeds < 1:
+            raise UsageError(
+                "CONFIG", "--seeds must be at least 1.", where="--seeds", evidence=f"got {self.seeds}",
+                next_command="--seeds 3",
+            )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of one draw: a method, a number of windows ("all" for all of them) and a seed."""
+
+    method: str
+    size: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return f"{self.method}-{self.size}-seed{self.seed}"
+
+
+def cells(config: CurveConfig) -> list[Cell]:
+    """List all cells, one seed after the other, so that a curve that was cut short has all methods."""
+    return [
+        Cell(method, size, seed) for seed in range(config.seeds) for size in config.sizes for method in config.methods
+    ]
+
+
+def words_of(cell: Cell, config: CurveConfig) -> list[str]:
+    """Return the command line of a cell, without ``python run.py``."""
+    words = [
+        *METHODS[cell.method], "--root_path", config.root_path, "--data_path", config.data_path,
+        "--sample_stride_hours", str(config.sample_stride_hours), "--checkpoints", config.checkpoints,
+        "--model_id", cell.name, "--seed", str(cell.seed), "--resume", "auto",
+    ]  # fmt: skip
+    if config.train_until:
+        words += ["--train_until", config.train_until, "--validation_until", str(config.validation_until)]
+    if cell.size != "all":
+        words += ["--train_windows", cell.size, "--train_windows_seed", str(cell.seed)]
+    if cell.method == "gradient_boosting":
+        return words
+    epochs = _epochs(cell.size)
+    words += ["--train_epochs", str(epochs), *config.flags.split()]
+    if cell.method == "frozen_warmup":
+        words += ["--freeze_encoder_epochs", str(epochs // 2)]
+    return words + (["--pretrain_model_path", config.pretrain_model_path] if "--adaptation" in words else [])
+
+
+def measure(config: CurveConfig) -> None:
+    """Run what is missing and write table and picture after each cell, so that a part of the curve can be read."""
+    todo = cells(config)
+    rows: list[dict[str, Any]] = []
+    for number, cell in enumerate(todo, start=1):
+        signals.check()
+        started = time.monotonic()
+        with _quiet():
+            settings = command_line.read(words_of(cell, config))
+            run = _finished(settings)
+            is_new = run is None
+            run = run or rain_classification.train(settings)[0]
+        rows.append(_row(cell, run))
+        told = f"{time.monotonic() - started:.0f} s" if is_new else "was there"
+        logger.info("%3d/%d  %-32s ROC AUC %s  %s", number, len(todo), cell.name, _short(rows[-1]["roc_auc"]), told)
+        if is_new or number == len(todo):
+            curve_report.write(Path(config.checkpoints), rows)
+    logger.info("\n%s\nfigure       %s", curve_report.table(rows), Path(config.checkpoints) / curve_report.FIGURE)
+
+
+def _epochs(size: str) -> int:
+    if size == "all":
+        return LEAST_EPOCHS
+    return min(MOST_EPOCHS, max(LEAST_EPOCHS, math.ceil(UPDATES * BATCH / int(size))))
+
+
+def _finished(settings: Settings) -> Path | None:
+    """Return the finished run of these flags on this very table."""
+    try:
+        run = find_run(settings)
+    except UsageError:
+        return None
+    trained_on = run_directory.read_json(run / "environment.json")["data_sha256"]
+    return run if settings.data.path.is_file() and trained_on == sha256(settings.data.path) else None
+
+
+def _row(cell: Cell, run: Path) -> dict[str, Any]:
+    scores = run_directory.read_json(run / run_directory.FINISHED_FILE)
+    found = main_scores(scores["test"])
+    windows = run_directory.read_json(run / "config.json")["splits"]["windows"]
+    return {
+        "method": cell.method,
+        "size": cell.size,
+        "seed": cell.seed,
+        "windows": windows["train"],
+        "synthetic": scores["synthetic"],
+        "collapsed": scores["collapsed"],
+        "skipped_steps": scores["skipped_steps"],
+        "seconds": scores["cost"].get("train_seconds"),
+        **{name: found[name] for name in ("roc_auc", "brier_skill_score", "macro_f1", "base_rate", "n")},
+        "run": str(run),
+    }
+
+
+def _short(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what a run says out of the terminal; its train.log has it."""
+    shown = [handler for handler in logging.getLogger().handlers if not isinstance(handler, logging.FileHandler)]
+    levels = [handler.level for handler in shown]
+    for handler in shown:
+        handler.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for handler, level in zip(shown, levels, strict=True):
+            handler.setLevel(level)
+
+
+def main() -> int:
+    """Run from the command line."""
+    return flags.run_tool("learning_curve", str(__doc__), CurveConfig, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

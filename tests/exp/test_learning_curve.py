@@ -1,0 +1,125 @@
+"""The learning curve: equal windows for all methods, parts that are kept, a table that says what it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from exp import command_line, curve_report, learning_curve
+from exp.learning_curve import Cell, CurveConfig
+from exp.settings import Settings
+from models import build
+from tests import make_table
+from utils.errors import UsageError
+
+SMALL = "--preset smoke --variate_mode independent --encoder_features states --seq_len 48 --sample_stride_hours 6"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table, pre-trained weights of the smoke size and one finished curve over them."""
+    place = tmp_path_factory.mktemp("curve")
+    make_table.write(place)
+    sizes = command_line.read(["--preset", "smoke", "--task_name", "forecast", "--model", "timer_xl"]).model
+    torch.save(build("timer_xl", sizes).state_dict(), place / "encoder.pt")
+    learning_curve.measure(config(place))
+    return place
+
+
+def config(place: Path, **other: object) -> CurveConfig:
+    """Return the flags of a curve that takes seconds."""
+    flags = {
+        "root_path": str(place),
+        "data_path": "table.csv",
+        "sample_stride_hours": 6,
+        "sizes": ("30", "all"),
+        "methods": ("scratch", "probe", "gradient_boosting"),
+        "seeds": 1,
+        "pretrain_model_path": str(place / "encoder.pt"),
+        "checkpoints": str(place / "runs"),
+        "flags": SMALL,
+    }
+    return CurveConfig(**(flags | other))  # type: ignore[arg-type]
+
+
+def settings_of(cell: Cell, place: Path) -> Settings:
+    return command_line.read(learning_curve.words_of(cell, config(place)))
+
+
+def test_every_cell_is_run_and_told(folder: Path) -> None:
+    """A method that was left out in silence would look like one that nobody asked for."""
+    rows = json.loads((folder / "runs" / "cells.json").read_text())
+    assert [(row["method"], row["size"]) for row in rows] == [
+        (method, size) for size in ("30", "all") for method in ("scratch", "probe", "gradient_boosting")
+    ]
+    assert all(row["windows"] == 30 for row in rows[:3]) and rows[3]["windows"] == rows[4]["windows"] > 300
+    # Boosting looks back further and loses the head of the record, but no test window.
+    assert len({(row["n"], row["base_rate"]) for row in rows}) == 1
+    assert (folder / "runs" / curve_report.FIGURE).stat().st_size > 10_000
+
+
+def test_all_methods_of_a_draw_train_on_the_same_windows(folder: Path) -> None:
+    """Otherwise a lucky week and not the method would decide."""
+    for seed in (0, 1):
+        splits = {
+            (settings_of(Cell(method, "30", seed), folder).split)
+            for method in ("scratch", "probe", "frozen_warmup", "gradient_boosting")
+        }
+        assert len(splits) == 1 and next(iter(splits)).train_windows_seed == seed
+
+
+def test_what_is_there_is_not_done_again(folder: Path) -> None:
+    """A curve takes hours and is made in parts."""
+    before = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("scores.json")}
+    learning_curve.measure(config(folder))
+    after = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("scores.json")}
+    assert before == after and len(before) == 6
+
+
+def test_other_flags_are_another_cell(folder: Path) -> None:
+    """Cells of other settings under the old name would mix two curves."""
+    learning_curve.measure(config(folder, sizes=("30",), methods=("scratch",), flags=f"{SMALL} --learning_rate 1e-2"))
+    assert len(list((folder / "runs").rglob("scores.json"))) == 7
+
+
+def test_a_probe_starts_from_the_weights_and_scratch_does_not(folder: Path) -> None:
+    """The whole comparison hangs on it."""
+    probe, scratch = (settings_of(Cell(method, "30", 0), folder) for method in ("probe", "scratch"))
+    assert probe.run.adaptation and probe.transfer.tune == "head"
+    assert not scratch.run.adaptation and scratch.transfer.tune == "full"
+
+
+def test_the_frozen_warmup_thaws_half_way(folder: Path) -> None:
+    """Frozen to the end it would be the probe under another name."""
+    settings = settings_of(Cell("frozen_warmup", "30", 0), folder)
+    assert settings.transfer.freeze_encoder_epochs * 2 == settings.trainer.train_epochs == 30
+
+
+def test_the_table_shows_means_spread_and_constant_answers() -> None:
+    """A collapsed draw inside of a mean must be seen."""
+    rows = [
+        {"method": "scratch", "size": "30", "seed": seed, "windows": 30, "synthetic": True, "collapsed": seed == 1,
+         "skipped_steps": 2, "roc_auc": auc, "brier_skill_score": None, "base_rate": 0.25, "n": 1000}
+        for seed, auc in enumerate((0.6, 0.8))
+    ]  # fmt: skip
+    text = curve_report.table(rows)
+    assert "| from scratch | 0.700 +- 0.141 (2) = |" in text and "| from scratch | - |" in text
+    assert "1,000 test windows, base rate 0.250; 2 draws" in text and "4 skipped steps" in text
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        ({"methods": ("probes",)}, "probes"),
+        ({"sizes": ("many",)}, "many"),
+        ({"sizes": ("0",)}, "0"),
+        ({"seeds": 0}, "1"),
+    ],
+)
+def test_what_is_no_method_or_size_is_refused(flags: dict, word: str) -> None:
+    """Before hours of runs, not after them."""
+    with pytest.raises(UsageError, match=word):
+        CurveConfig(**flags)
