@@ -101,7 +101,7 @@ def metadata(path: Path) -> dict[str, Any] | None:
     try:
         claim = _verify(path)
     except OSError as error:
-        raise _denied(path, error) from None
+        raise denied(path, error) from None
     return None if claim is None else claim.metadata
 
 
@@ -110,15 +110,16 @@ def require(path: Path) -> None:
     try:
         is_there = path.is_file() or path.is_dir()
     except OSError as error:
-        raise _denied(path, error) from None
+        raise denied(path, error) from None
     if not is_there:
         raise CheckpointError(
             "CKPT_MISSING",
             "There is no such checkpoint.",
             where=str(path),
             evidence=f"looked in {path.parent.resolve()}",
-            next_command="see checkpoints/README.md for where the released checkpoint is published, or leave out "
-            "--adaptation to train from scratch",
+            next_command="bash scripts/get_checkpoint.sh FILE puts a downloaded one in its place "
+            "(checkpoints/README.md says where the released one is published); or leave out --adaptation to train "
+            "from scratch",
         )
 
 
@@ -141,7 +142,7 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
         check_archive(path, is_verified=claim is not None)
         content = _read(path, device)
     except OSError as error:
-        raise _denied(path, error) from None
+        raise denied(path, error) from None
     if not isinstance(content, dict):
         raise CheckpointError(
             "CKPT_NOT_A_CHECKPOINT",
@@ -185,7 +186,8 @@ def _verify(path: Path) -> Claim | None:
     raise mismatch(path, found, named)
 
 
-def _denied(path: Path, error: OSError) -> CheckpointError:
+def denied(path: Path, error: OSError) -> CheckpointError:
+    """Return the error of a file that the system does not let be read."""
     return CheckpointError(
         "CKPT_DENIED",
         "The system does not let the checkpoint be read.",

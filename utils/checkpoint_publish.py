@@ -90,9 +90,7 @@ def publish(
     finals = [path, sidecar(path), *([keep, sidecar(keep)] if keep else [])]
     new = _temporary(path)
     try:
-        for final in finals:
-            if final.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(final))
+        _require_no_folder(finals)
         require_space(path.parent, room, ADVICE)
         written = _write_and_read_back(new, path, write, metadata)
         _put_in_place(new, path, written, keep)
@@ -103,6 +101,35 @@ def publish(
         for final in finals:
             with suppress(OSError):
                 _temporary(final).unlink()
+
+
+def adopt(new: Path, path: Path, claim: Claim) -> None:
+    """Give a whole file that lies beside its place the final name, with the JSON beside it.
+
+    Args:
+        new: the file, in the folder of `path`; nothing of it is copied.
+        path: the final name; a file that is there stays until the JSON names both.
+        claim: what `new` was found to be, and what is said of it.
+
+    Raises:
+        StorageError: ``STORAGE_FULL`` or ``STORAGE_DENIED``; the old file is as it was and `new` still has its name.
+    """
+    try:
+        _require_no_folder([path, sidecar(path)])
+        flush(new)
+        _put_in_place(new, path, claim, None)
+    except OSError as error:
+        raise storage_error(error, path, ADVICE) from error
+    finally:
+        with suppress(OSError):
+            _temporary(sidecar(path)).unlink()
+
+
+def _require_no_folder(finals: list[Path]) -> None:
+    """Require that no folder has a name to be given: found between two renames it would part a file from its JSON."""
+    for final in finals:
+        if final.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(final))
 
 
 def _temporary(path: Path) -> Path:

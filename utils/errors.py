@@ -1,7 +1,8 @@
 """Errors the project foresees: each says what, where, with which evidence, and what to type next.
 
 Exit codes are part of the public contract: 0 ok, 2 usage, 3 data, 4 input checkpoint, 5 numerical,
-6 storage, 7 run directory in use, 70 internal, 75 interrupted with the state saved.
+6 storage, 7 run directory in use, 9 a remote service failed or refused, 70 internal, 75 interrupted with the state
+saved.
 """
 
 from __future__ import annotations
@@ -88,3 +89,9 @@ class LockError(ForeseenError):
     """Another run works in the same directory."""
 
     exit_code = 7
+
+
+class RemoteError(ForeseenError):
+    """A server cannot be reached, refuses, or does not send what it promised."""
+
+    exit_code = 9

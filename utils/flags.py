@@ -61,8 +61,9 @@ def run_tool(
     try:
         code = _outcome(action, lambda: parse(prog, description, config_class, argv=argv, epilog=epilog)[0])
         signals.finish()
-    except KeyboardInterrupt:
-        return signals.tell(signals.Interrupted(evidence="nothing half-written was left"))
+    except KeyboardInterrupt as interrupt:
+        is_told = isinstance(interrupt, signals.Interrupted) and interrupt.where
+        return signals.tell(interrupt if is_told else signals.Interrupted(evidence="nothing half-written was left"))
     return code
 
 

@@ -23,7 +23,9 @@ import torch
 import run as program
 from exp.trainer import Trainer
 from tests import make_table
-from utils import checkpoint, checkpoint_publish
+from tests.utils import checkpoint_files
+from tests.utils.file_server import Behaviour, serving
+from utils import checkpoint, checkpoint_publish, get_checkpoint
 from utils.errors import StorageError
 from utils.files import sha256
 
@@ -158,6 +160,19 @@ def train(folder: Path, disk: Disk, before: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def one_download(folder: Path, *, is_length_known: bool) -> dict[str, Any]:
+    """Fetch a checkpoint of 2 MB to a disk of 1 MB."""
+    disk = Disk(folder, "1m")
+    whole = io.BytesIO()
+    torch.save(checkpoint_files.sound(width=192, token=96, hidden=384), whole)
+    said = io.StringIO()
+    with serving(Behaviour(whole.getvalue(), chunked=not is_length_known)) as address:
+        words = [address("weights.pth"), "--checkpoints", str(disk.place / "checkpoints")]
+        with contextlib.redirect_stderr(said):
+            code = get_checkpoint.main(words)
+    return {"exit_code": code, "said": said.getvalue(), "files": sorted(disk.files())}
+
+
 FAULTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "full": functools.partial(one_save, fault=Disk.fill, late=False),
     "fills up": functools.partial(one_save, fault=Disk.fill, late=True),
@@ -168,6 +183,8 @@ FAULTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "run: read-only": functools.partial(one_run, fault=Disk.protect),
     "run: gone": functools.partial(one_run, fault=Disk.vanish),
     "run: read-only at the start": no_start,
+    "download": functools.partial(one_download, is_length_known=True),
+    "download of unknown length": functools.partial(one_download, is_length_known=False),
 }
 
 if __name__ == "__main__":

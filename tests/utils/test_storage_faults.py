@@ -142,3 +142,16 @@ def test_an_interrupt_while_torch_writes_stays_an_interrupt(tmp_path: Path, monk
     monkeypatch.undo()
     assert len(calls) == 8
     assert torch.equal(checkpoint.load(path)["a"], OLD["a"]) and not list(tmp_path.glob("*.writing"))
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [("download", []), ("download of unknown length", ["checkpoint.part", "checkpoint.part.json"])],
+)
+def test_a_download_that_the_disk_cannot_hold_ends_with_6_and_never_with_a_file_of_the_final_name(
+    tmp_path: Path, name: str, left: list[str]
+) -> None:
+    """Where the server says the size it is refused before the first byte; else what came stays to be gone on with."""
+    found = after(name, tmp_path)
+    assert found["exit_code"] == 6 and found["said"].startswith("STORAGE_FULL: ") and "free: " in found["said"]
+    assert found["files"] == left and all(part in found["said"] for part in ("--checkpoints", *left[:1]))
