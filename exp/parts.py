@@ -27,21 +27,22 @@ def parts_of(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(part_of(name) for name in names))
 
 
-def select(words: Sequence[str], known: Sequence[str], flag: str) -> frozenset[str]:
+def select(words: Sequence[str], known: Sequence[str], flag: str, form: str = "{}") -> frozenset[str]:
     """Return the parts that words of a command line stand for.
 
     Args:
         words: such as `embedding`, `layers.0-3`, `layers` for all layers, `encoder` for all that is published.
         known: parts of the model.
         flag: where the words were typed, for messages.
+        form: how a word is typed there, such as `12:{}`.
 
     Raises:
         UsageError: a word names no part of the model.
     """
-    return frozenset(part for word in words for part in _one(word, known, flag))
+    return frozenset(part for word in words for part in _one(word, known, flag, form))
 
 
-def _one(word: str, known: Sequence[str], flag: str) -> list[str]:
+def _one(word: str, known: Sequence[str], flag: str, form: str) -> list[str]:
     if word == "encoder":
         return [part for name in ENCODER for part in known if part == name or part.startswith(f"{name}.")]
     if word == "layers":
@@ -53,18 +54,18 @@ def _one(word: str, known: Sequence[str], flag: str) -> list[str]:
         found = [part for part in known if part == word]
     if found:
         return found
-    close = difflib.get_close_matches(word, [*known, "encoder", "layers"], n=2)
+    close = difflib.get_close_matches(word, [*known, "encoder", "layers"], n=2) or ["encoder"]
     raise UsageError(
         "CONFIG",
         f"The model has no part {word!r}.",
         where=flag,
-        evidence=f"parts: {', '.join(_shortened(known))}",
-        next_command=f"{flag} {' or '.join(close) if close else 'encoder'}",
+        evidence=f"parts: {', '.join(shortened(known))}",
+        next_command=" or ".join(f"{flag} {form.format(name)}" for name in close),
     )
 
 
-def _shortened(known: Sequence[str]) -> list[str]:
+def shortened(known: Sequence[str]) -> list[str]:
     """Return the parts with all layers in one word."""
     layers = [part for part in known if part.startswith("layers.")]
     others = [part for part in known if part not in layers]
-    return [f"layers.0-{len(layers) - 1}", *others] if layers else others
+    return [f"layers.0-{len(layers) - 1}" if len(layers) > 1 else layers[0], *others] if layers else others

@@ -141,7 +141,7 @@ def _scheduled(encoder: list[str], config: TransferConfig, train_epochs: int) ->
                 evidence=f"{word} from epoch {epoch} on, of {train_epochs} epochs",
                 next_command=f"--train_epochs {epoch} or more",
             )
-        parts = select([word], parts_of(encoder), "--unfreeze_schedule")
+        parts = select([word], parts_of(encoder), "--unfreeze_schedule", f"{epoch}:{{}}")
         # A part that is named twice learns from the earlier epoch on.
         begins |= {name: min(begins[name] or epoch, epoch) for name in encoder if part_of(name) in parts}
     return begins

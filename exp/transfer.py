@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
 from exp.forecasters import Forecaster, NetworkForecaster
-from exp.parts import part_of, parts_of, select
+from exp.parts import part_of, parts_of, select, shortened
 from exp.settings import Settings
 from exp.stages import ADDED_BY_LORA
 from utils import checkpoint
-from utils.checkpoint_contents import judge, unwrap
-from utils.checkpoint_layout import refuse_other_layouts, refuse_what_does_not_fit
-from utils.errors import UsageError
+from utils.checkpoint_contents import Weights, judge, unwrap
+from utils.checkpoint_layout import OF_A_CLASSIFIER, refuse_other_layouts, refuse_what_does_not_fit
+from utils.errors import CheckpointError, UsageError
 from utils.findings import require_no_error
 
 Tensors = Mapping[str, torch.Tensor]
 Decision = Literal["loaded", "fresh", "left out"]
 PLAN_FILE = "load_plan.json"
-# A classifier adds these to the published encoder; a file need not hold them.
-FRESH_PARTS = ("classifier.", "shortcut.", "token_attention.", "layer_mixing.")
+FITS = "same name and shape"
+ENCODER_ALONE = "--load_parts encoder takes the encoder and lets the head start fresh"
+# A file need not hold these.
+FRESH_PARTS = OF_A_CLASSIFIER
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,20 @@ class LoadPlan:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for load_plan.json."""
-        return {"source": str(self.source), "summary": self.summary, "tensors": [vars(row) for row in self.rows]}
+        totals = {
+            decision: {
+                "tensors": len(self.names(decision)),
+                "parameters": sum(torch.Size(row.shape).numel() for row in self.rows if row.decision == decision),
+            }
+            for decision in get_args(Decision)
+        }
+        return {
+            "source": str(self.source),
+            "unwrapped": self.note,
+            "summary": self.summary,
+            "totals": totals,
+            "tensors": [asdict(row) for row in self.rows],
+        }
 
 
 def make_plan(own: Tensors, given: Tensors, source: Path, load_parts: tuple[str, ...] = ()) -> LoadPlan:
@@ -104,12 +119,13 @@ def make_plan(own: Tensors, given: Tensors, source: Path, load_parts: tuple[str,
     refuse_other_layouts(given, source)
     published = {name: value for name, value in own.items() if ADDED_BY_LORA not in name or name in given}
     if not load_parts:
-        refuse_what_does_not_fit(published, given, source, FRESH_PARTS)
+        refuse_what_does_not_fit(published, given, source, FRESH_PARTS, without_head=ENCODER_ALONE)
         chosen = set(given)
     else:
         parts = select(load_parts, parts_of(own), "--load_parts")
         wanted = {name: value for name, value in published.items() if part_of(name) in parts}
         there = {name: value for name, value in given.items() if part_of(name) in parts}
+        _require_parts(parts, given, there, source)
         refuse_what_does_not_fit(wanted, there, source, ())
         chosen = set(there)
     not_asked = "not in --load_parts" if load_parts else ""
@@ -122,9 +138,24 @@ def make_plan(own: Tensors, given: Tensors, source: Path, load_parts: tuple[str,
     return LoadPlan(source, tuple(rows))
 
 
+def _require_parts(parts: frozenset[str], given: Tensors, there: Tensors, source: Path) -> None:
+    """Refuse parts of which a file has nothing at all; layers that are too few are told with the sizes."""
+    has = parts_of(there)
+    absent = sorted(part for part in parts.difference(has) if not part.startswith("layers."))
+    if not absent:
+        return
+    raise CheckpointError(
+        "CKPT_COVERAGE",
+        f"The checkpoint holds nothing of {' and '.join(absent)}.",
+        where=f"{source}, --load_parts",
+        evidence=f"parts of the file: {', '.join(shortened(parts_of(given)))}",
+        next_command=f"--load_parts {','.join(shortened(has))}" if has else ENCODER_ALONE,
+    )
+
+
 def _row_of_model(name: str, value: torch.Tensor, given: Tensors, chosen: set[str], not_asked: str) -> Row:
     if name in chosen:
-        return Row(name, tuple(value.shape), "loaded", "")
+        return Row(name, tuple(value.shape), "loaded", FITS)
     return Row(name, tuple(value.shape), "fresh", not_asked if name in given else "not in the file")
 
 
@@ -154,17 +185,19 @@ def load(forecaster: Forecaster, settings: Settings, state: Tensors | None = Non
             next_command="--model timer_xl_classifier, or leave out --adaptation",
         )
     path = Path(settings.run.pretrain_model_path)
-    given = _judged(path) if state is None else state
+    weights = _judged(path) if state is None else Weights(dict(state), "")
+    given = weights.tensors
     plan = make_plan(forecaster.model.state_dict(), given, path, settings.transfer.load_parts)
+    plan = replace(plan, note=weights.note)
     forecaster.model.load_state_dict({name: given[name] for name in plan.names("loaded")}, strict=False)
     return plan
 
 
-def _judged(path: Path) -> dict[str, torch.Tensor]:
+def _judged(path: Path) -> Weights:
     """Read weights and refuse what is not finite, as the file may have changed since the checks before training.
 
     Those checks have told what was unwrapped and what is suspect; it is not told again.
     """
-    weights = unwrap(checkpoint.load(path), path).tensors
-    require_no_error(judge(weights, path))
+    weights = unwrap(checkpoint.load(path), path)
+    require_no_error(judge(weights.tensors, path))
     return weights

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 # A content that names a higher number under this key was written by a later version of the project.
 VERSION_KEY = "schema_version"
 CONTENT_KEY = "content_sha256"
+A_CLASSIFIER = "start a classifier from it: --task_name classification --adaptation --load_parts encoder"
 NEWER_ARCHIVE = re.compile(r"version (\d+), but the maximum supported version for reading is (\d+)")
 # All that torch raises for files that pass the checks before it and are malformed all the same.
 READ_FAULTS = (
@@ -273,6 +274,6 @@ def load_strict(model: torch.nn.Module, state: dict[str, Any], source: Path, *, 
     """
     own = model.state_dict()
     refuse_other_layouts(state, source)
-    refuse_what_does_not_fit(own, state, source, fresh_prefixes)
+    refuse_what_does_not_fit(own, state, source, fresh_prefixes, without_head=A_CLASSIFIER)
     model.load_state_dict(state, strict=False)
     return f"{len(state)} of {len(state)} tensors loaded from {source}, {len(own) - len(state)} fresh"

@@ -14,7 +14,7 @@ from utils.errors import CheckpointError
 from utils.findings import Finding
 from utils.message import printable
 
-PREFIXES = ("module.", "_orig_mod.", "model.")
+PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.")
 WRAPPERS = ("model_state_dict", "state_dict", "model")
 # No trained weight, moment or loss comes near these; a float32 can hold far more.
 HUGE_VALUE = 1e10

@@ -22,6 +22,8 @@ RELEASED = {
 }
 RELEASED_FLAGS = " ".join(f"--{name} {value}" for name, value in RELEASED.items())
 BIAS = "attention.inner_attention.attn_bias.emb.weight"
+# What a classifier has beside the published encoder.
+OF_A_CLASSIFIER = ("classifier.", "shortcut.", "token_attention.", "layer_mixing.")
 # Every name of a file of this layout matches the whole pattern.
 KNOWN = {
     "Timer-XL (142 tensors at the released size)": r"embedding\.(weight|bias)|head\.(weight|bias)|blocks\.norm\."
@@ -88,8 +90,17 @@ def refuse_other_layouts(tensors: Tensors, source: Path) -> None:
     )
 
 
-def refuse_what_does_not_fit(own: Tensors, given: Tensors, source: Path, fresh_prefixes: tuple[str, ...]) -> None:
+def refuse_what_does_not_fit(
+    own: Tensors, given: Tensors, source: Path, fresh_prefixes: tuple[str, ...], *, without_head: str = ""
+) -> None:
     """Compare names and shapes of a model and a file; only the model's fresh parts may be absent from the file.
+
+    Args:
+        own: tensors of the model.
+        given: tensors of the file.
+        source: where they were read.
+        fresh_prefixes: beginnings of the names that may be absent from the file.
+        without_head: what to type where all of an encoder fits and only a classifier's head does not.
 
     Raises:
         CheckpointError: ``CKPT_SHAPE`` with a table of differences and the flags that would fit, or
@@ -105,6 +116,8 @@ def refuse_what_does_not_fit(own: Tensors, given: Tensors, source: Path, fresh_p
     sizes = Sizes.read(given)
     different = sizes.differing(Sizes.read(own))
     share = f"{len(matching)} of {len(wanted)} tensors fit"
+    if without_head and not lost and all(name.startswith(OF_A_CLASSIFIER) for name in shapes + unexpected):
+        raise _other_head(own, given, source, shapes, unexpected, share, without_head)
     if shapes or different:
         lines = [f"{name}: file {file}, flags {flags}" for name, (file, flags) in different.items()]
         lines += [f"{name}: file {tuple(given[name].shape)}, model {tuple(own[name].shape)}" for name in shapes[:3]]
@@ -123,6 +136,20 @@ def refuse_what_does_not_fit(own: Tensors, given: Tensors, source: Path, fresh_p
         evidence=f"{share}; {'; '.join(problem[:3])}{' ...' if len(problem) > 3 else ''}; nearest known layout: "
         + nearest(given),
         next_command=f"give the flags the file was trained with (the released checkpoint: {RELEASED_FLAGS})",
+    )
+
+
+def _other_head(
+    own: Tensors, given: Tensors, source: Path, shapes: list[str], unexpected: list[str], share: str, way_out: str
+) -> CheckpointError:
+    told = [f"{name}: file {tuple(given[name].shape)}, model {tuple(own[name].shape)}" for name in shapes]
+    told += [f"not in the model: {name}" for name in unexpected]
+    return CheckpointError(
+        "CKPT_SHAPE" if shapes else "CKPT_COVERAGE",
+        "The encoder of the checkpoint fits; its head was made for another task or with other flags.",
+        where=str(source),
+        evidence=f"{share}; {'; '.join(told[:3])}{' ...' if len(told) > 3 else ''}",
+        next_command=way_out,
     )
 
 

@@ -64,7 +64,7 @@ def require_checkpoint(path: Path) -> Format:
             or ``CKPT_UNSAFE`` (an older format that can run code; the names it would import are told).
     """
     if path.is_dir():
-        raise _not_one(path, "a directory", "give a file in it: " + _files_in(path), "it is a directory")
+        raise _not_one(path, "a directory", _file_in(path), "it is a directory")
     with path.open("rb") as file:
         start = file.read(BEGINNING_BYTES)
     if start.startswith(LOCAL_HEADER):
@@ -207,6 +207,8 @@ def _not_one(path: Path, what: str, way_out: str, evidence: str) -> CheckpointEr
     )
 
 
-def _files_in(folder: Path) -> str:
-    found = sorted(item.name for item in folder.iterdir() if item.suffix in (".pt", ".pth", ".safetensors"))
-    return ", ".join(found[:3]) or "it holds none with the name of a checkpoint"
+def _file_in(folder: Path) -> str:
+    found = sorted(item.name for item in folder.iterdir() if item.suffix in (".pth", ".pt", ".safetensors"))
+    if found:
+        return f"give a file in it: {', '.join(found[:3])}"
+    return "give a .pth, .pt or .safetensors file; it holds none with such a name"

@@ -20,6 +20,7 @@ from exp.diagnosis.report import Check, Diagnosis
 from exp.diagnosis.verdict import Verdict
 from exp.forecasters import NetworkForecaster
 from exp.settings import Dimensions, Settings, context_length
+from exp.stages import Stages
 from utils.errors import ForeseenError, UsageError
 from utils.findings import Finding
 from utils.reproducibility import seed_everything
@@ -141,6 +142,9 @@ def _checkpoint(settings: Settings, diagnosis: Diagnosis) -> dict[str, Any] | No
         diagnosis.checks.append(Check("checkpoint", "not checked", "none is loaded: the weights start from scratch"))
         if "pretrain_model_path" in settings.given:
             diagnosis.findings.append(_not_loaded(settings))
+        # A run that goes on without weights that are gone was asked for them all the same.
+        if "load_parts" in settings.given and not settings.given.get("adaptation"):
+            diagnosis.findings.append(_nothing_to_take_parts_of(settings))
         return None
     state, check, findings = checkpoint_check.examine(Path(settings.run.pretrain_model_path))
     diagnosis.checks.append(check)
@@ -156,6 +160,18 @@ def _not_loaded(settings: Settings) -> Finding:
         where=f"--pretrain_model_path {settings.run.pretrain_model_path}",
         evidence="--adaptation is not given",
         next_command="add --adaptation",
+    )
+
+
+def _nothing_to_take_parts_of(settings: Settings) -> Finding:
+    return Finding(
+        code="CONFIG",
+        severity="error",
+        kind=UsageError,
+        what="Parts are named to be loaded, and no checkpoint is loaded.",
+        where=f"--load_parts {','.join(settings.transfer.load_parts)}",
+        evidence="--adaptation is not given",
+        next_command="add --adaptation, or leave out --load_parts",
     )
 
 
@@ -178,6 +194,8 @@ def _model(
     seed_everything(settings.run.seed)
     forecaster = forecasters.build(settings, dimensions, device)
     assert isinstance(forecaster, NetworkForecaster)
+    if not _stages(forecaster, settings, diagnosis):
+        return None, ()
     ids = model_check.first_and_last(windows)
     suspect = model_check.suspect_of(forecaster, windows, ids, variables, "two windows before the first step")
     suspect = replace(suspect, is_sound=data.splits is not None and not data.errors)
@@ -232,6 +250,17 @@ def _load(forecaster: NetworkForecaster, state: dict[str, Any], settings: Settin
         diagnosis.checks.append(Check("checkpoint fits the model", "guilty", f"{error.code}: {error.what}"))
         return False
     diagnosis.checks.append(Check("checkpoint fits the model", "innocent", plan.summary if plan else ""))
+    return True
+
+
+def _stages(forecaster: NetworkForecaster, settings: Settings, diagnosis: Diagnosis) -> bool:
+    """Say whether what is to learn in which epoch can be: found later, it would leave a run that never began."""
+    try:
+        Stages(forecaster.model, settings.transfer, settings.trainer.train_epochs)
+    except UsageError as error:
+        diagnosis.findings.append(Finding.from_error(error))
+        diagnosis.checks.append(Check("stages of learning", "guilty", f"{error.code}: {error.what}"))
+        return False
     return True
 
 
