@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass
@@ -123,15 +125,20 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(behaviour: Behaviour) -> Iterator[Callable[[str], str]]:
-    """Serve while the block lasts; gives a function from a path to an address."""
+def serving(behaviour: Behaviour, *, certificate: Path | None = None) -> Iterator[Callable[[str], str]]:
+    """Serve while the block lasts, over TLS with a certificate and its key; gives a function from path to address."""
     over = threading.Event()
     handler = type("Handler", (_Handler,), {"behaviour": behaviour, "over": over})
     with _Server(("127.0.0.1", 0), handler) as server:
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        scheme = "http" if certificate is None else "https"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
-            yield lambda path: f"http://127.0.0.1:{server.server_port}/{path}"
+            yield lambda path: f"{scheme}://127.0.0.1:{server.server_port}/{path}"
         finally:
             over.set()
             server.shutdown()

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import logging
+import shutil
 import signal
 import socket
 import subprocess
@@ -80,6 +81,14 @@ class Place:
     def record(self) -> dict[str, Any]:
         """Return the JSON beside the file."""
         return json.loads(self.path.with_name("checkpoint.pth.json").read_text())
+
+
+@pytest.fixture(autouse=True)
+def _without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a proxy of this machine's surroundings have no part in it."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture
@@ -383,6 +392,7 @@ def test_a_link_to_a_page_about_a_file_becomes_the_file_through_the_proxy_of_the
     with serving(behaviour) as address:
         monkeypatch.setenv("http_proxy", address(""))
         monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
         code, said = place.get("http://huggingface.co/OWNER/REPO/blob/main/folder/checkpoint.pth")
     assert code == 0 and said.count("leads to a page about the file") == 1
     assert behaviour.asked == [("http://huggingface.co/OWNER/REPO/resolve/main/folder/checkpoint.pth", None)]
@@ -477,6 +487,25 @@ def test_a_server_that_is_not_there_ends_with_9(place: Place) -> None:
         port = free.getsockname()[1]
     code, said = place.get(f"http://127.0.0.1:{port}/a.pth", "--attempts", "2")
     assert code == 9 and "REMOTE_UNREACHABLE" in said and "refused" in said and not place.folder.exists()
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificates")
+def test_a_server_that_cannot_prove_who_it_is_is_asked_once_and_a_certificate_of_ones_own_is_the_way_out(
+    tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stands between could send any weights; proxies of companies do stand there, with their own proof."""
+    both = tmp_path / "both.pem"
+    words = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    made = [*words.split(), "-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")]
+    subprocess.run(made, check=True, capture_output=True)
+    both.write_text((tmp_path / "cert.pem").read_text() + (tmp_path / "key.pem").read_text())
+    behaviour = Behaviour(CONTENT)
+    with serving(behaviour, certificate=both) as address:
+        code, said = place.get(address("a"))
+        assert code == 9 and "REMOTE_UNREACHABLE" in said and "SSL_CERT_FILE" in said and not behaviour.asked
+        assert "trying again" not in said and not place.folder.exists()
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+        assert place.get(address("a"))[0] == 0 and place.path.read_bytes() == CONTENT
 
 
 def test_a_server_that_falls_silent_is_given_up_and_what_came_is_kept(place: Place) -> None:
