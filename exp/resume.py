@@ -86,6 +86,17 @@ def without_weights_not_needed(plan: Plan) -> Settings:
     return replace(settings, run=replace(run, adaptation=False), given=given)
 
 
+def finished_runs(settings: Settings) -> dict[int, Path]:
+    """Return seed -> newest finished run with these flags, on this table and from these weights."""
+    first = settings.run.seed
+    alike = _runs_with_these_flags(settings)
+    found = {
+        seed: _finished([run for run, its_seed in alike.items() if its_seed == seed], settings)
+        for seed in range(first, first + settings.run.itr)
+    }
+    return {seed: run for seed, run in found.items() if run is not None and _began_with_these_weights(run, settings)}
+
+
 def task_of(settings: Settings) -> str:
     """Return the task that the flags name, or without one that of the run that `--resume` names."""
     wanted = settings.checkpoint.resume
@@ -245,6 +256,14 @@ def _finished(runs: list[Path], settings: Settings) -> Path | None:
             if not _data_difference(settings, about["data_sha256"]):
                 return run
     return None
+
+
+def _began_with_these_weights(run: Path, settings: Settings) -> bool:
+    weights = Path(settings.run.pretrain_model_path)
+    if not settings.run.adaptation or not weights.is_file():
+        return True
+    began = run_directory.read_json(run / "environment.json").get("weights_sha256")
+    return began is None or began == sha256(weights)
 
 
 def _runs_with_these_flags(settings: Settings) -> dict[Path, int]:

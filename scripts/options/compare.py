@@ -1,0 +1,173 @@
+"""Several options on equal terms: one table, the same test instants, the notes' promises beside what came out."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from data_provider.factory import load_splits
+from data_provider.rain_table import RainTable, read_table_leniently
+from exp import command_line, ladder, option_scores, options, rain_classification, resume
+from exp.option_scores import Outcome
+from exp.settings import Settings, context_length
+from scripts.options import single
+from utils import signals
+from utils.errors import EXIT_OK, NumericalError, UsageError
+
+logger = logging.getLogger(__name__)
+FOLDER = "compared_options"
+
+
+def run(words: Sequence[str]) -> int:
+    """Train what is not finished yet, print and write the table, and return the exit code.
+
+    Args:
+        words: letters, then flags; `--ladder` and `--seeds n` are the comparison's own, the rest is run.py's.
+
+    Raises:
+        ForeseenError: a flag, the table or weights are at fault, or the options would not be tested alike.
+    """
+    letters, typed, is_ladder = read(words)
+    prepared = single.prepared(letters, typed)
+    settings = {letter: command_line.read(each) for letter, each in prepared.items()}
+    _require_training(settings)
+    single.require_inputs(prepared)
+    _require_same_instants(settings)
+    folder = _folder(settings[letters[0]], typed)
+    outcomes: list[Outcome] = []
+    said: list[str] = []
+    for letter in letters:
+        outcomes.append(_play(letter, prepared[letter], settings[letter], shlex.join(words)))
+        _require_tested_alike(outcomes)
+        if is_ladder:
+            said += ladder.conclude(outcomes)
+        written = option_scores.write(folder, outcomes, said)
+        logger.info("\n%s", option_scores.text(outcomes))
+        for sentence in ladder.conclude(outcomes) if is_ladder else ():
+            logger.info("%s", sentence)
+    logger.info("written      %s", ", ".join(map(str, written)))
+    return EXIT_OK
+
+
+def read(words: Sequence[str]) -> tuple[list[str], list[str], bool]:
+    """Return letters, flags for run.py, and whether it is the ladder.
+
+    Raises:
+        UsageError: no such option, or letters beside `--ladder`.
+    """
+    rest = list(words)
+    letters = []
+    while rest and not rest[0].startswith("-"):
+        letters.append(options.option_of(rest.pop(0)).letter)
+    is_ladder = "--ladder" in rest
+    typed = ["--itr" if word == "--seeds" else word for word in rest if word != "--ladder"]
+    if is_ladder and letters:
+        raise UsageError(
+            "CONFIG",
+            "The ladder has steps of its own: small, full, transfer.",
+            where="--ladder",
+            evidence=f"got {' '.join(letters)} too",
+            next_command="bash scripts/compare_options.sh --ladder, or the letters without it",
+        )
+    if is_ladder:
+        return list(ladder.ORDER), typed, True
+    return list(dict.fromkeys(letters)) or list(options.OPTIONS), typed, False
+
+
+def _require_training(settings: dict[str, Settings]) -> None:
+    for each in settings.values():
+        if not single.trains(each) or "resume" in each.given:
+            raise UsageError(
+                "CONFIG",
+                "A comparison trains every option and goes on with what was cut by itself.",
+                where="--task_name, --is_training, --dry_run, --resume",
+                next_command="leave these away, or type them behind one option: scripts/option_b_small.sh --dry_run",
+            )
+
+
+def _require_same_instants(settings: dict[str, Settings]) -> None:
+    """Refuse contexts that would leave the options different test windows, before hours are spent on them.
+
+    A window counts where all its context is there, so a gap in the table costs more windows the longer the context is.
+    """
+    lengths = {letter: context_length(each) for letter, each in settings.items()}
+    if len(set(lengths.values())) == 1:
+        return
+    table = read_table_leniently(next(iter(settings.values())).data.path)
+    counted: dict[int, set[tuple[str, int]]] = {}
+    for letter, length in lengths.items():
+        if length not in counted:
+            counted[length] = _test_windows(settings[letter], table)
+    if len(set(map(frozenset, counted.values()))) > 1:
+        raise UsageError(
+            "CONFIG",
+            "With contexts of their own these options would not be tested at the same instants.",
+            where="--seq_len",
+            evidence="; ".join(f"{length} rows: {len(found)} test windows" for length, found in counted.items()),
+            next_command=f"--seq_len {max(lengths.values())} for all of them",
+        )
+    logger.info("contexts of %s rows, the same test windows", " and ".join(map(str, counted)))
+
+
+def _test_windows(settings: Settings, table: RainTable) -> set[tuple[str, int]]:
+    splits = load_splits(
+        settings.data,
+        settings.split,
+        settings.cleaning,
+        settings.scaling,
+        context_length=context_length(settings),
+        device=torch.device("cpu"),
+        table=table,
+    )
+    index = splits.test.index
+    return set(zip(map(str, index.init_time), map(int, index.region), strict=True))
+
+
+def _require_tested_alike(outcomes: Sequence[Outcome]) -> None:
+    """Refuse a table of runs whose predictions are not of the same instants, regions and observations."""
+    runs = [Path(run) for outcome in outcomes for run in outcome.runs]
+    first: list[tuple[str, ...]] | None = None
+    for each in runs:
+        found = option_scores.windows_of(each)
+        first = found if first is None else first
+        if found != first:
+            raise UsageError(
+                "CONFIG",
+                "These runs were not tested at the same instants.",
+                where=f"{runs[0]}, {each}",
+                evidence=f"{len(first)} and {len(found)} test windows, {len(set(first) & set(found))} in both",
+                next_command="--model_id of a new name, so that all of them are trained on the table of now",
+            )
+
+
+def _play(letter: str, words: Sequence[str], settings: Settings, typed: str) -> Outcome:
+    """Train the seeds of one option that are not finished; a seed that dies of its numbers is noted and left."""
+    option = options.option_of(letter)
+    logger.info("\n[option %s] %s: python run.py %s", letter, option.title, shlex.join(words))
+    finished = resume.finished_runs(settings)
+    failed: dict[int, str] = {}
+    for seed in range(settings.run.seed, settings.run.seed + settings.run.itr):
+        if seed in finished:
+            logger.info("seed %d is finished: %s", seed, finished[seed])
+            continue
+        one = command_line.read([*words, "--seed", str(seed), "--itr", "1", "--resume", "auto"])
+        try:
+            (finished[seed],) = rain_classification.train(one)
+        except NumericalError as error:
+            logger.error("%s", error)
+            failed[seed] = error.code
+        except signals.Interrupted as stop:
+            stop.next_command = f"the same command goes on: bash scripts/compare_options.sh {typed}"
+            raise
+    return option_scores.read(option, [finished[seed] for seed in sorted(finished)], failed)
+
+
+def _folder(settings: Settings, typed: Sequence[str]) -> Path:
+    """Return where the table goes: beside the runs where they have one folder, else into one of its own."""
+    given = options.typed_flags(typed)
+    smoke = f"{options.SMOKE}_" if options.SMOKE in given.get("preset", ()) else ""
+    return Path(settings.run.checkpoints) / given.get("model_id", f"{smoke}{FOLDER}")
