@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import functools
 import logging
 import sys
 import types
@@ -195,8 +196,14 @@ def _fields(config_class: type) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(config_class)
 
 
+@functools.cache
+def _hints(config_class: type) -> dict[str, Any]:
+    # Resolving the annotations of a class takes as long as all else of a flag, and there is one for each field.
+    return typing.get_type_hints(config_class)
+
+
 def _hint(config_class: type, field: dataclasses.Field[Any]) -> Any:
-    return typing.get_type_hints(config_class)[field.name]
+    return _hints(config_class)[field.name]
 
 
 def _add_group(parser: argparse.ArgumentParser, config_class: type, known: set[str], *, hidden: bool) -> None:

@@ -42,7 +42,7 @@ def test_the_options_are_those_of_the_notes() -> None:
 @pytest.mark.parametrize("presets", [(), ("--preset", "encoder"), ("--preset", "smoke")])
 def test_all_options_train_and_are_tested_on_equal_terms(presets: tuple[str, ...]) -> None:
     """An option with more epochs or other windows would win or lose by these."""
-    first, *others = ([flags_of(letter, *presets)[name] for name in TERMS] for letter in OPTIONS)
+    first, *others = ({name: flags[name] for name in TERMS} for flags in (flags_of(each, *presets) for each in OPTIONS))
     assert all(other == first for other in others)
 
 
