@@ -12,9 +12,10 @@ import pytest
 import torch
 
 import run as program
-from exp import command_line
+from exp import command_line, options
 from models.timer_xl import Config as EncoderConfig
 from models.timer_xl import Model as Encoder
+from scripts.options import compare
 from tests import make_table
 from utils import flags
 
@@ -148,13 +149,21 @@ def test_later_presets_win_and_typed_flags_win_over_both(tmp_path: Path) -> None
     assert (settings.model.d_model, settings.model.e_layers, settings.trainer.learning_rate) == (512, 5, 3e-5)
 
 
-def _written_commands() -> list[tuple[str, str]]:
-    """Return every `run.py` command line in scripts and documents, with the place it stands at."""
-    found = []
+def _texts() -> dict[str, str]:
+    """Return scripts, documents and the code of notebooks by their names, each command on one line."""
     texts = {"run.py": program.EPILOG}
     for path in [*ROOT.glob("scripts/*.sh"), *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
         texts[path.name] = path.read_text(encoding="utf-8").replace("\\\n", " ")
-    for name, text in texts.items():
+    for path in ROOT.glob("notebooks/*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        texts[path.name] = "\n".join("".join(cell["source"]) for cell in cells).replace("\\\n", " ")
+    return texts
+
+
+def _written_commands() -> list[tuple[str, str]]:
+    """Return every `run.py` command line in scripts and documents, with the place it stands at."""
+    found = []
+    for name, text in _texts().items():
         for match in re.finditer(r"(?:python|\"\$PYTHON\") run\.py( [^\n`#|]*)", text):
             found.append((name, match.group(1)))
     return found
@@ -168,3 +177,28 @@ def test_every_command_in_scripts_and_documents_parses(place: str, words: str) -
     typed = shlex.split(re.sub(r'"\$[^"]*"', "", known))
     if "--help" not in typed:
         command_line.read(typed)
+
+
+def _written_options() -> list[tuple[str, str, str]]:
+    """Return every command line of an option or a comparison, with the place it stands at."""
+    found = []
+    for name, text in _texts().items():
+        for match in re.finditer(r"bash scripts/(option_\w+|compare_options)\.sh([^\n`#|]*)", text):
+            # Behind two blanks a comment begins; words in braces a notebook fills in.
+            words = re.split(r"\s{2,}", match.group(2).rstrip())[0].replace("{WORDS}", "--preset smoke")
+            found.append((name, match.group(1), words))
+    return found
+
+
+@pytest.mark.parametrize(("place", "script", "words"), _written_options())
+def test_every_option_in_scripts_documents_and_notebooks_parses(place: str, script: str, words: str) -> None:
+    """An option with a flag that is no more would end a notebook in its third cell."""
+    typed = shlex.split(words)
+    if "--help" in typed:
+        return
+    letters = [option.letter for option in options.OPTIONS.values() if option.script == script]
+    if script == "compare_options":
+        letters, typed, _ = compare.read(typed)
+    assert letters
+    for letter in letters:
+        command_line.read(options.command(letter, typed))

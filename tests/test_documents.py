@@ -12,7 +12,7 @@ TRANSLATED = ("README.md", "docs/data.md", "docs/glossary.md", "docs/nan.md")
 PAGES = sorted(page for folder in (".", "docs", "checkpoints", "datasets") for page in (ROOT / folder).glob("*.md"))
 FOLDERS = ("data_provider", "docs", "exp", "layers", "models", "scripts", "tests", "utils")
 SOURCES = sorted(
-    {*PAGES, *ROOT.glob("*.py"), *ROOT.glob("*.sh")}
+    {*PAGES, *ROOT.glob("*.py"), *ROOT.glob("*.sh"), *ROOT.glob("notebooks/*.ipynb")}
     | {path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".md", ".sh")}
 )
 FIRST_LINES = 6

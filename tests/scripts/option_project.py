@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("data_provider", "exp", "layers", "models", "scripts", "utils")
+COPIED = ("data_provider", "exp", "layers", "models", "notebooks", "scripts", "utils")
 FILES = ("run.py", "requirements.txt", "requirements-dev.txt", "constraints.txt")
 SMOKE = ("--preset", "smoke")
 
