@@ -205,8 +205,8 @@ def _cells(each: Outcome) -> tuple[str, ...]:
         *(_mean(each.scores[name]) for name in SCORES.values()),
         _range(each.option.notes_f1, ".2f"),
         "-" if each.parameters is None else f"{each.parameters:,}",
-        str(each.skipped),
-        f"{sum(each.collapsed)} of {each.n_seeds}",
+        str(each.skipped) if each.n_seeds else "-",
+        f"{sum(each.collapsed)} of {each.n_seeds}" if each.n_seeds else "-",
         duration(statistics.mean(each.seconds)) if each.seconds else "-",
         _range(each.option.notes_hours, "g"),
     )

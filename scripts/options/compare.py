@@ -19,11 +19,11 @@ from utils import signals
 from utils.errors import EXIT_OK, NumericalError, UsageError
 
 logger = logging.getLogger(__name__)
-FOLDER = "compared_options"
+FOLDER, LADDER_FOLDER = "compared_options", "ladder"
 
 
 def run(words: Sequence[str]) -> int:
-    """Train what is not finished yet, print and write the table, and return the exit code.
+    """Train what is not finished yet, print and write the table, and return the exit code: 5 where a seed has died.
 
     Args:
         words: letters, then flags; `--ladder` and `--seeds n` are the comparison's own, the rest is run.py's.
@@ -37,7 +37,7 @@ def run(words: Sequence[str]) -> int:
     _require_training(settings)
     single.require_inputs(prepared)
     _require_same_instants(settings)
-    folder = _folder(settings[letters[0]], typed)
+    folder = _folder(settings[letters[0]], typed, LADDER_FOLDER if is_ladder else FOLDER)
     outcomes: list[Outcome] = []
     said: list[str] = []
     for letter in letters:
@@ -50,7 +50,7 @@ def run(words: Sequence[str]) -> int:
         for sentence in ladder.conclude(outcomes) if is_ladder else ():
             logger.info("%s", sentence)
     logger.info("written      %s", ", ".join(map(str, written)))
-    return EXIT_OK
+    return NumericalError.exit_code if any(each.failed for each in outcomes) else EXIT_OK
 
 
 def read(words: Sequence[str]) -> tuple[list[str], list[str], bool]:
@@ -166,8 +166,8 @@ def _play(letter: str, words: Sequence[str], settings: Settings, typed: str) -> 
     return option_scores.read(option, [finished[seed] for seed in sorted(finished)], failed)
 
 
-def _folder(settings: Settings, typed: Sequence[str]) -> Path:
+def _folder(settings: Settings, typed: Sequence[str], name: str) -> Path:
     """Return where the table goes: beside the runs where they have one folder, else into one of its own."""
     given = options.typed_flags(typed)
     smoke = f"{options.SMOKE}_" if options.SMOKE in given.get("preset", ()) else ""
-    return Path(settings.run.checkpoints) / given.get("model_id", f"{smoke}{FOLDER}")
+    return Path(settings.run.checkpoints) / given.get("model_id", f"{smoke}{name}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,7 +46,9 @@ def test_every_shell_line_is_followed_by_a_look_at_its_exit_code() -> None:
             assert not line.startswith("!bash ") or after.startswith("assert _exit_code == 0")
 
 
-def test_the_notebook_runs_from_top_to_bottom_in_smoke_size(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_runs_from_top_to_bottom_in_smoke_size(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first cell that fails is where a reader gives up."""
     nbformat = pytest.importorskip("nbformat", reason="notebooks are run where requirements-dev.txt is installed")
     nbclient = pytest.importorskip("nbclient", reason="notebooks are run where requirements-dev.txt is installed")
@@ -54,7 +58,9 @@ def test_the_notebook_runs_from_top_to_bottom_in_smoke_size(project: Project, mo
     nbformat.validate(book)
     switch = next(cell for cell in book.cells if cell.id == "switch")
     switch.source = switch.source.replace("SMOKE = False", "SMOKE = True")
-    opened_in = {"metadata": {"path": str(project.folder / "notebooks")}}
+    # Its own copy: other tests compare options in the shared one.
+    own = shutil.copytree(project.folder, tmp_path / "own", ignore=shutil.ignore_patterns("cut", "dead", "*_options"))
+    opened_in = {"metadata": {"path": str(own / "notebooks")}}
     nbclient.NotebookClient(book, timeout=300, kernel_name="python3", resources=opened_in).execute()
     said = {cell.id: _said(cell) for cell in book.cells if cell.cell_type == "code"}
     assert "SYNTHETIC" in said["diagnosis"] and "Nothing is wrong" in said["diagnosis"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -67,15 +68,17 @@ def test_a_second_call_does_nothing_again(project: Project) -> None:
     assert len(project.runs("option_a_from_scratch")) == 1
 
 
-def test_an_option_goes_on_where_it_was_cut(project: Project, compared: Answer) -> None:
+def test_an_option_goes_on_where_it_was_cut(project: Project) -> None:
     """A lost connection must not cost what was trained until then."""
-    (run,) = project.runs("option_d_partial_load")
-    before = (run / "scores.json").read_text()
+    (finished,) = project.runs("option_a_from_scratch")
+    run = project.folder / "cut" / finished.parent.name / finished.name
+    shutil.copytree(finished, run)
     (run / "scores.json").unlink()
-    answer = project.run("option_d_partial_load", *SMOKE)
+    answer = project.run("option_a_from_scratch", *SMOKE, "--checkpoints", "cut/")
     assert answer.code == 0, answer.said[-3000:]
-    assert project.runs("option_d_partial_load") == [run] and (run / "resumes.jsonl").exists()
-    assert json.loads((run / "scores.json").read_text())["test"] == json.loads(before)["test"]
+    assert list(run.parent.glob("*/scores.json")) == [run / "scores.json"] and (run / "resumes.jsonl").exists()
+    tests = [json.loads((folder / "scores.json").read_text())["test"] for folder in (run, finished)]
+    assert tests[0] == tests[1]
 
 
 @pytest.mark.parametrize("script", [*SCRIPTS, "compare_options"])
