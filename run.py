@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from utils import last_words
 from utils.errors import EXIT_INTERNAL, EXIT_OK, ForeseenError, UsageError
 
 DESCRIPTION = "Will it rain in the next 24 hours? Train, score and use Timer-XL and its references on ERA5."
@@ -40,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         signals.finish()
     except KeyboardInterrupt as interrupt:
         return signals.tell(interrupt)
+    finally:
+        last_words.say()
     return code
 
 
@@ -47,14 +50,14 @@ def _run(words: list[str]) -> int:
     try:
         _dispatch(words)
     except ForeseenError as error:
-        print(error, file=sys.stderr)
+        last_words.say(str(error))
         return error.exit_code
     except Exception as error:
         if signals.was_raised():  # libraries in C turn an interrupt into an error of their own
             seen = f"{signals.NOTHING_TO_SAVE} ({type(error).__name__}: {error})"
             raise signals.Interrupted(evidence=seen) from error
-        traceback.print_exc()
-        print("INTERNAL: this is a fault of the program; please report the lines above.", file=sys.stderr)
+        told = "INTERNAL: this is a fault of the program; please report the lines above."
+        last_words.say(f"{traceback.format_exc()}{told}")
         return EXIT_INTERNAL
     return EXIT_OK
 

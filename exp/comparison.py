@@ -14,7 +14,7 @@ from typing import Any
 
 from exp.finished_runs import is_forecast
 from exp.scoring import main_scores
-from utils import run_directory
+from utils import last_words, run_directory
 from utils.errors import EXIT_OK, ForeseenError, UsageError
 
 COLUMNS = {
@@ -135,7 +135,7 @@ def main(words: list[str]) -> int:
     """Print the table of one folder, or of the runs named, and return the exit code."""
     try:
         if words in (["-h"], ["--help"]):
-            print(__doc__)
+            last_words.show(__doc__ or "")
             return EXIT_OK
         if not words or any(word.startswith("-") for word in words):
             raise UsageError(
@@ -146,9 +146,9 @@ def main(words: list[str]) -> int:
             )
         paths = [Path(word) for word in words]
         is_folder = len(paths) == 1 and not (paths[0] / run_directory.FINISHED_FILE).is_file()
-        print(table(newest_of_each_model(paths[0]) if is_folder else groups_of(paths)))
+        last_words.show(table(newest_of_each_model(paths[0]) if is_folder else groups_of(paths)))
     except ForeseenError as error:
-        print(error, file=sys.stderr)
+        last_words.say(str(error))
         return error.exit_code
     return EXIT_OK
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from utils import signals
+from utils import last_words, signals
 from utils.errors import EXIT_OK, ForeseenError, UsageError
 
 ConfigType = TypeVar("ConfigType")
@@ -65,6 +65,8 @@ def run_tool(
     except KeyboardInterrupt as interrupt:
         is_told = isinstance(interrupt, signals.Interrupted) and interrupt.where
         return signals.tell(interrupt if is_told else signals.Interrupted(evidence="nothing half-written was left"))
+    finally:
+        last_words.say()
     return code
 
 
@@ -72,7 +74,7 @@ def _outcome(action: Callable[[ConfigType], Any], read: Callable[[], ConfigType]
     try:
         answer = action(read())
     except ForeseenError as error:
-        print(error, file=sys.stderr)
+        last_words.say(str(error))
         return error.exit_code
     return answer if isinstance(answer, int) else EXIT_OK
 

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 
+from utils import last_words
 from utils.message import message
 
 EXIT_INTERRUPTED = 75
@@ -140,13 +141,7 @@ def tell(interrupt: KeyboardInterrupt) -> int:
     """
     finish()
     told = interrupt if isinstance(interrupt, Interrupted) else Interrupted()
-    for stream, text in ((sys.stdout, ""), (sys.stderr, f"{told}\n")):
-        try:
-            stream.write(text)
-            stream.flush()
-        except OSError:
-            # The terminal is gone, and what it did not take must not fail again when Python flushes at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    last_words.say(str(told))
     return EXIT_INTERRUPTED
 
 
