@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import shutil
 import time
 from pathlib import Path
@@ -21,11 +22,14 @@ from tqdm import tqdm
 from data_provider.windows import WindowSet
 from exp.micro_batches import total_memory
 from exp.precision import autocast
+from utils import signals
 from utils.checkpoint_hash import content_hash
+from utils.files import require_space, storage_error
 
 logger = logging.getLogger(__name__)
 # Of the memory of a device: the rest belongs to table, model and other programs.
 MEMORY_SHARE = 0.2
+ADVICE = "choose another folder with --checkpoints, or run the encoder in every step with --cache_frozen_encoder no"
 
 
 class EncodedWindows:
@@ -79,7 +83,7 @@ class FrozenEncoder:
     """Keeps what a frozen encoder gives for the windows of a run.
 
     Args:
-        model: with `encode`, `classify` and `extras`.
+        model: with `encoder_modules`, `encode`, `classify` and `extras`.
         precision: of the encoder's forward pass.
         batch_size: windows per forward pass.
         folder: for what fits neither the device nor the host; removed by `release`.
@@ -113,7 +117,7 @@ class FrozenEncoder:
 
     def _key_now(self) -> str:
         """Return what decides the values besides the windows: weights of the encoder, flags, precision."""
-        weights = {name: value for name, value in self.model.state_dict().items() if not _is_after_encoder(name)}
+        weights = [module.state_dict() for module in self.model.encoder_modules()]
         flags = hashlib.sha256(repr((self.model.config, self.precision)).encode()).hexdigest()
         return content_hash(weights) + flags
 
@@ -125,6 +129,7 @@ class FrozenEncoder:
         ids = torch.arange(len(windows), device=windows.device)
         values: torch.Tensor | None = None
         for part in tqdm(ids.split(self.batch_size), disable=None, leave=False, desc=f"encoding {title}", unit="batch"):
+            signals.check()
             with autocast(windows.device, self.precision):
                 encoded = self.model.encode(windows.inputs(part)).float()
             if values is None:
@@ -152,10 +157,20 @@ class FrozenEncoder:
         for place in dict.fromkeys((device, torch.device("cpu"))):
             if size <= MEMORY_SHARE * total_memory(place):
                 return torch.empty(shape, device=place)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{title}.npy"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            require_space(self.folder, size, ADVICE)
+            values = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+            _take_room(path)
+        except OSError as error:
+            raise storage_error(error, path, ADVICE, needed=size) from error
         logger.info("  frozen encoder: %.1f GB do not fit the memory and are kept in %s", size / 1e9, self.folder)
-        return torch.from_numpy(np.lib.format.open_memmap(self.folder / f"{title}.npy", "w+", np.float32, shape))
+        return torch.from_numpy(values)
 
 
-def _is_after_encoder(name: str) -> bool:
-    return name.startswith(("classifier.", "shortcut.", "token_attention.", "layer_mixing."))
+def _take_room(path: Path) -> None:
+    """Give every byte of a file its place on the disk: a write through a map into a hole of a full disk is a SIGBUS."""
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

@@ -165,6 +165,20 @@ def test_a_signal_in_training_saves_the_step_in_progress_and_says_how_to_go_on(
     assert "is saved in last.pt" in again.is_interrupted_by(signal.SIGTERM)
 
 
+def test_a_signal_while_a_frozen_encoder_runs_ends_before_all_windows_are_encoded(
+    start: Callable[..., Program], tmp_path: Path
+) -> None:
+    """The released encoder takes hours for a long table on a CPU; a scheduler waits half a minute."""
+    make_table.write(tmp_path, content=make_table.frame(n_times=20_000))
+    large = ["--e_layers", "4", "--d_model", "512", "--d_ff", "2048", "--seq_len", "960", "--sample_stride_hours", "1"]
+    program = start("--tune", "head", *large, "--batch_size", "2", "--micro_batch_size", "2")
+    program.wait_for_line("stage 1 of 1")
+    said = program.is_interrupted_by(signal.SIGTERM)
+    (run,) = program.folder.glob("runs/*/*")
+    assert "frozen encoder:" not in (run / "train.log").read_text()
+    assert "nothing to save yet" in said and not (run / "encoded").exists()
+
+
 @pytest.mark.parametrize("second", ["SIGTERM", "SIGINT"])
 def test_p3_a_second_signal_during_the_save_does_no_harm(start: Callable[..., Program], second: str) -> None:
     """Ctrl-C twice is what people do; the first one began to save."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from tests.exp.test_resume import Project
 from tests.exp.test_stages import classifier, trainer_of
 from tests.run_ends import differences
 from utils import checkpoint
+from utils.signals import Interrupted
 
 WAYS = {
     "mean": [],
@@ -79,6 +82,47 @@ def test_weights_that_changed_are_encoded_anew(tmp_path: Path) -> None:
     model.eval()
     assert not torch.allclose(before, after)
     assert torch.allclose(after[ids], model.encode(run.train.inputs(ids)), atol=1e-6)
+
+
+def test_what_learns_after_the_encoder_leaves_what_is_kept_as_it_is(tmp_path: Path) -> None:
+    """A part that a later model adds to its head would else have the encoder run again in every epoch."""
+    model = classifier()
+    model.gate = torch.nn.Linear(2, 2)
+    run = trainer_of(model)
+    frozen = frozen_of(model, tmp_path)
+    before = frozen.encoded(run.train, "training").values
+    with torch.no_grad():
+        model.gate.weight.add_(0.5)
+    assert frozen.encoded(run.train, "training").values is before
+
+
+def test_a_run_that_is_stopped_while_its_encoder_runs_goes_on_bitwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Validation windows are encoded after the steps of an epoch, and all of them again when the run goes on."""
+    words = ["--tune", "head"]
+    whole, project = Project(tmp_path / "a", words), Project(tmp_path / "b", words)
+    assert whole.start() == 0
+    stop_in_batch(4, monkeypatch)
+    assert project.start() == 75
+    (run,) = project.runs()
+    assert checkpoint.load(run / "last.pt")["step"] == 10
+    stop_in_batch(2, monkeypatch)
+    assert project.start("--resume", str(run)) == 75
+    monkeypatch.undo()
+    assert project.start("--resume", str(run)) == 0
+    assert differences(whole.runs()[0], run) == []
+
+
+def stop_in_batch(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the encoder find in one of its batches that a signal came."""
+    batches = count(1)
+
+    def check() -> None:
+        if next(batches) == number:
+            raise Interrupted
+
+    monkeypatch.setattr("exp.frozen_encoder.signals", SimpleNamespace(check=check))
 
 
 def test_what_does_not_fit_the_memory_is_kept_on_the_disk_and_removed(

@@ -21,8 +21,13 @@ from typing import Any
 import torch
 
 import run as program
+from exp import frozen_encoder
+from exp.frozen_encoder import EncodedWindows, FrozenEncoder
 from exp.trainer import Trainer
+from models import timer_xl_classifier
 from tests import make_table
+from tests.exp.test_stages import classifier
+from tests.exp.test_trainer import window_set
 from tests.utils import checkpoint_files
 from tests.utils.file_server import Behaviour, serving
 from utils import checkpoint, checkpoint_publish, get_checkpoint
@@ -76,6 +81,27 @@ class Disk:
         """Return the hash of every file by its name."""
         found = (path for path in self.place.rglob("*") if path.is_file() and path.name != "filler")
         return {path.name: sha256(path) for path in found}
+
+
+def encoding(folder: Path, before: Callable[[Disk], Any], during: Callable[[Disk], Any]) -> dict[str, Any]:
+    """Keep on a small disk what a frozen encoder gives; do something to the disk before, and amid the encoding."""
+    disk = Disk(folder, "1m")
+    frozen_encoder.total_memory = lambda _: 0  # type: ignore[assignment]
+    model, windows, usual = classifier(), window_set(4096), timer_xl_classifier.Model.encode
+
+    def encode(self: timer_xl_classifier.Model, x: torch.Tensor) -> torch.Tensor:
+        if disk.files():  # room was found with the first batch
+            during(disk)
+        return usual(self, x)
+
+    before(disk)
+    timer_xl_classifier.Model.encode = encode  # type: ignore[method-assign]
+    frozen = FrozenEncoder(model, None, 1024, disk.place)
+    answers: list[EncodedWindows] = []
+    error = attempt(lambda: answers.append(frozen.encoded(windows, "training")))
+    sums = [answer.values.double().sum().item() for answer in answers]
+    expected = usual(model.eval(), windows.inputs(torch.arange(4096))).double().sum().item()
+    return told(error) | {"sums": sums, "expected": expected, "files": sorted(disk.files())}
 
 
 def told(error: StorageError | None) -> dict[str, Any]:
@@ -185,6 +211,9 @@ FAULTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "run: read-only at the start": no_start,
     "download": functools.partial(one_download, is_length_known=True),
     "download of unknown length": functools.partial(one_download, is_length_known=False),
+    "encoding: full": functools.partial(encoding, before=Disk.fill, during=id),
+    "encoding: read-only": functools.partial(encoding, before=Disk.protect, during=id),
+    "encoding: fills up": functools.partial(encoding, before=id, during=Disk.fill),
 }
 
 if __name__ == "__main__":

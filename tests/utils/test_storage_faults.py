@@ -94,6 +94,23 @@ def test_a_place_for_runs_that_is_a_file_is_told_and_left_as_it_is(
     assert "STORAGE_DENIED" in capsys.readouterr().err and (tmp_path / "runs").read_text() == "mine"
 
 
+@pytest.mark.parametrize(("name", "code"), [("full", "STORAGE_FULL"), ("read-only", "STORAGE_DENIED")])
+def test_a_disk_that_takes_no_encoded_windows_is_told_before_the_encoder_runs(
+    tmp_path: Path, name: str, code: str
+) -> None:
+    """A file with holes in it can be larger than its disk; the first write into a hole would end the process."""
+    found = after(f"encoding: {name}", tmp_path)
+    assert (found["code"], found["exit_code"]) == (code, 6) and "--cache_frozen_encoder no" in found["said"]
+    assert "needed: 65536 bytes" in found["said"] and found["sums"] == [] and found["files"] == []
+
+
+def test_a_disk_that_fills_up_while_windows_are_encoded_has_kept_room_for_them(tmp_path: Path) -> None:
+    """Another program may write to the same disk for as long as the encoder runs."""
+    found = after("encoding: fills up", tmp_path)
+    assert "code" not in found and found["files"] == ["training.npy"]
+    assert found["sums"] == [pytest.approx(found["expected"], rel=1e-5)]
+
+
 @pytest.mark.parametrize("where", ["best.pt", "best.pt.json", "kept.pt", "kept.pt.json", "best.pt.writing"])
 def test_a_folder_in_the_place_of_a_file_is_told_before_anything_moves(tmp_path: Path, where: str) -> None:
     """Found between two renames it would leave a file without its JSON."""
