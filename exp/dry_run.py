@@ -17,8 +17,9 @@ from data_provider.windows import CALENDAR_MARKS, WindowSet
 from exp import costs, forecasters
 from exp.diagnosis.model_check import random_windows
 from exp.diagnosis.preflight import USUAL_REGIONS, USUAL_VARIABLES, dimensions_of
-from exp.forecasters import EVALUATION_BATCH, NetworkForecaster
+from exp.forecasters import NetworkForecaster
 from exp.micro_batches import total_memory
+from exp.network_training import EVALUATION_BATCH
 from exp.precision import describe
 from exp.settings import Dimensions, Settings, context_length
 from exp.state_keeper import bytes_of_states

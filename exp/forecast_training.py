@@ -19,17 +19,14 @@ from exp.diagnosis.attribution import attribute
 from exp.diagnosis.explain import Explainer
 from exp.diagnosis.replay import Suspect, own_copy, replay
 from exp.diagnosis.verdict import Verdict
-from exp.micro_batches import fitting_batch_size
+from exp.network_training import METRICS_FILE, NetworkTraining
 from exp.objective import Objective, Tally
-from exp.precision import amp_dtype
 from exp.settings import Settings
-from exp.state_keeper import Keeping, StateKeeper
+from exp.state_keeper import Keeping
 from exp.trainer import Callback, Explain, Row, Trainer
-from exp.training_state import device_name
 from utils.run_directory import append_json_line
 
 logger = logging.getLogger(__name__)
-EVALUATION_BATCH = 4
 
 
 def _absolute(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -69,7 +66,7 @@ class ForecastLog(Callback):
         return False
 
 
-class ForecastTraining:
+class ForecastTraining(NetworkTraining):
     """Trains Timer-XL on series.
 
     Args:
@@ -78,10 +75,7 @@ class ForecastTraining:
     """
 
     def __init__(self, model: nn.Module, settings: Settings) -> None:
-        self.model, self.settings = model, settings
-        self.micro_batch_size = settings.trainer.micro_batch_size or settings.trainer.batch_size
-        self.best_epoch: int | None = None
-        self.history: list[Row] = []
+        super().__init__(model, settings, nn.functional.mse_loss)
 
     def fit(
         self, train: SeriesWindows, validation: SeriesWindows, run: Path, explain: Explain, keeping: Keeping
@@ -96,8 +90,7 @@ class ForecastTraining:
             keeping: what the state of the run belongs to, and where it goes on.
         """
         settings, config = self.settings, self.settings.trainer
-        if config.micro_batch_size is None:
-            self.micro_batch_size = self._fitting(train, keeping)
+        self.split_batches(train, keeping)
         best = BestCheckpoint(
             run,
             "loss",
@@ -106,8 +99,7 @@ class ForecastTraining:
             as_safetensors=settings.checkpoint.save_safetensors,
             advice="--guard_level full, which names the first tensor that is not finite",
         )
-        can_roll_back = settings.guard.nan_policy == "rollback"
-        keeper = StateKeeper(run, settings.checkpoint, best, keeping, can_roll_back=can_roll_back)
+        keeper = self.keeper(run, best, keeping)
         trainer = Trainer(
             self.model,
             self.objective(train.device),
@@ -116,64 +108,35 @@ class ForecastTraining:
             train,
             evaluate=lambda _: self._validate(validation),
             seed=settings.run.seed,
-            callbacks=(EpochWarnings(), ForecastLog(run / "metrics.jsonl"), best),
+            callbacks=(EpochWarnings(), ForecastLog(run / METRICS_FILE), best),
             explain=explain,
             keeper=keeper,
         )
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         logger.info("next-token MSE; %d steps an epoch, %d parameters", trainer.steps_per_epoch, parameters)
-        try:
-            keeper.begin(trainer)
-            trainer.fit()
-        finally:
-            # Also when the run is cut short: what was best so far can still be scored.
-            self.history = trainer.history
-            if trainer.cut_short is not None:
-                append_json_line(run / "metrics.jsonl", trainer.cut_short)
-            self.best_epoch = best.best_epoch or None
-            if best.weights:
-                trainer.plain_model.load_state_dict(best.weights)
-        best.require_an_epoch(trainer)
-        return self.history
+        return self.train(trainer, keeper)
 
     def objective(self, device: torch.device) -> Objective:
         """Return what a step of this training minimises."""
         return Objective(
-            loss=nn.functional.mse_loss,
+            loss=self.loss,
             micro_batch_size=min(self.micro_batch_size, self.settings.trainer.batch_size),
-            precision=amp_dtype(self.settings.trainer.amp, device),
+            precision=self.precision(device),
             tally=ABSOLUTE_ERROR,
         )
 
     def forecast(self, ahead: int, device: torch.device) -> forecast_scoring.Forecast:
         """Return the forecast of the present weights, `ahead` rows far."""
         self.model.eval()
-        precision = amp_dtype(self.settings.trainer.amp, device)
-        return forecast_scoring.rolled(self.model, self.settings.model.output_token_len, ahead, precision)
-
-    @property
-    def evaluation_batch(self) -> int:
-        """Windows per forward pass without gradients."""
-        return self.micro_batch_size * EVALUATION_BATCH
+        return forecast_scoring.rolled(self.model, self.settings.model.output_token_len, ahead, self.precision(device))
 
     def cost(self) -> dict[str, Any]:
-        """Return the number of parameters and how batches were split."""
-        return {
-            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
-            "batch_size": self.settings.trainer.batch_size,
-            "micro_batch_size": self.micro_batch_size,
-            "best_epoch": self.best_epoch,
+        """Return the number of parameters, how batches were split, and what the training took."""
+        return super().cost() | {
             "epochs": len(self.history),
             "steps": self.history[-1]["step"] if self.history else 0,
             "train_seconds": sum(row["train_seconds"] for row in self.history),
         }
-
-    def _fitting(self, windows: SeriesWindows, keeping: Keeping) -> int:
-        """Return how many windows fit, or on the same device what the run began with: sums in other pieces differ."""
-        point = keeping.point
-        if point is not None and point.state["device"] == device_name(windows.device):
-            return int(point.state["micro_batch_size"])
-        return fitting_batch_size(self.model, nn.functional.mse_loss, windows, self.settings.trainer.batch_size)
 
     def _validate(self, windows: SeriesWindows) -> dict[str, float | None]:
         forecast = self.forecast(windows.lengths.ahead, windows.device)

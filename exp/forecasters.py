@@ -18,21 +18,17 @@ from data_provider.factory import Splits
 from data_provider.windows import WindowSet
 from exp.callbacks import BestCheckpoint, EpochWarnings, MetricsLog
 from exp.frozen_encoder import EncodedWindows, FrozenEncoder
-from exp.micro_batches import fitting_batch_size
+from exp.network_training import METRICS_FILE, NetworkTraining
 from exp.objective import Objective
-from exp.precision import amp_dtype
 from exp.settings import Dimensions, Settings
-from exp.state_keeper import Keeping, StateKeeper
+from exp.state_keeper import Keeping
 from exp.trainer import Explain, Trainer, predict_logits
-from exp.training_state import device_name
 from layers import losses
 from layers.low_rank import add_low_rank
 from layers.window_features import WindowFeatures
 from utils import checkpoint
-from utils.run_directory import append_json_line
 
 logger = logging.getLogger(__name__)
-EVALUATION_BATCH = 4
 FEATURE_BATCH = 512
 NOTHING_KEPT = Keeping()
 # The maps that the source of low-rank adaptation adds to.
@@ -76,15 +72,12 @@ def _is_network(settings: Settings) -> bool:
     return models.kind(settings.run.model) == "network"
 
 
-class NetworkForecaster:
+class NetworkForecaster(NetworkTraining):
     """A network trained by the trainer."""
 
     def __init__(self, model: torch.nn.Module, settings: Settings, dimensions: Dimensions) -> None:
-        self.model, self.settings, self.dimensions = model, settings, dimensions
-        self.loss = losses.build_loss(settings.loss, dimensions.n_classes)
-        self.micro_batch_size = settings.trainer.micro_batch_size or settings.trainer.batch_size
-        self.best_epoch: int | None = None
-        self.history: list[dict[str, Any]] = []
+        super().__init__(model, settings, losses.build_loss(settings.loss, dimensions.n_classes))
+        self.dimensions = dimensions
 
     def fit(
         self, splits: Splits, run: Path, explain: Explain | None = None, keeping: Keeping = NOTHING_KEPT
@@ -104,8 +97,7 @@ class NetworkForecaster:
             -(-len(splits.train) // config.batch_size),
             self.cost()["parameters"],
         )
-        if config.micro_batch_size is None:
-            self.micro_batch_size = self._micro_batch_size(splits.train, keeping)
+        self.split_batches(splits.train, keeping)
         best = BestCheckpoint(
             run,
             config.validation_score,
@@ -113,8 +105,7 @@ class NetworkForecaster:
             description=keeping.description,
             as_safetensors=self.settings.checkpoint.save_safetensors,
         )
-        can_roll_back = self.settings.guard.nan_policy == "rollback"
-        keeper = StateKeeper(run, self.settings.checkpoint, best, keeping, can_roll_back=can_roll_back)
+        keeper = self.keeper(run, best, keeping)
         entropy = base_rate_entropy(splits.train.index.label)
         frozen = self._frozen_encoder(splits.train.device, run)
         trainer = Trainer(
@@ -132,7 +123,7 @@ class NetworkForecaster:
             seed=self.settings.run.seed,
             callbacks=(
                 EpochWarnings(float((splits.validation.index.label > 0).mean())),
-                MetricsLog(run / "metrics.jsonl", entropy),
+                MetricsLog(run / METRICS_FILE, entropy),
                 best,
             ),
             explain=explain,
@@ -141,43 +132,23 @@ class NetworkForecaster:
             frozen=frozen,
         )
         try:
-            keeper.begin(trainer)
-            trainer.fit()
+            return self.train(trainer, keeper)
         finally:
-            # Also when the run is cut short: what was best so far can still be scored.
-            self.history = trainer.history
-            if trainer.cut_short is not None:
-                append_json_line(run / "metrics.jsonl", trainer.cut_short)
-            self.best_epoch = best.best_epoch or None
             if frozen is not None:
                 frozen.release()
-            if best.weights:
-                trainer.plain_model.load_state_dict(best.weights)
-        best.require_an_epoch(trainer)
-        return self.history
-
-    def _micro_batch_size(self, windows: WindowSet, keeping: Keeping) -> int:
-        """Return how many windows fit, or on the same device what the run began with: sums in other pieces differ."""
-        point = keeping.point
-        if point is not None and point.state["device"] == device_name(windows.device):
-            return int(point.state["micro_batch_size"])
-        config = self.settings.trainer
-        precision = amp_dtype(config.amp, windows.device)
-        return fitting_batch_size(self.model, self.loss, windows, config.batch_size, precision)
 
     def _frozen_encoder(self, device: torch.device, run: Path) -> FrozenEncoder | None:
         """Return what runs a frozen encoder once, for a model whose encoder and head can be told apart."""
         if not self.settings.transfer.cache_frozen_encoder or not hasattr(self.model, "encode"):
             return None
-        size = self.micro_batch_size * EVALUATION_BATCH
-        return FrozenEncoder(self.model, amp_dtype(self.settings.trainer.amp, device), size, run)
+        return FrozenEncoder(self.model, self.precision(device), self.evaluation_batch, run)
 
     def objective(self, device: torch.device) -> Objective:
         """Return what a step of this training minimises."""
         return Objective(
             loss=self.loss,
             micro_batch_size=min(self.micro_batch_size, self.settings.trainer.batch_size),
-            precision=amp_dtype(self.settings.trainer.amp, device),
+            precision=self.precision(device),
             weigh=partial(losses.total_weight, self.settings.loss),
             terms=partial(losses.loss_terms, self.settings.loss),
         )
@@ -190,21 +161,11 @@ class NetworkForecaster:
         """Take all weights, strictly."""
         self.model.load_state_dict(dict(state))
 
-    def cost(self) -> dict[str, Any]:
-        """Return the number of parameters and how batches were split."""
-        return {
-            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
-            "batch_size": self.settings.trainer.batch_size,
-            "micro_batch_size": self.micro_batch_size,
-            "best_epoch": self.best_epoch,
-        }
-
     def _logits(
         self, windows: WindowSet | EncodedWindows, title: str, model: torch.nn.Module | None = None
     ) -> torch.Tensor:
-        precision = amp_dtype(self.settings.trainer.amp, windows.device)
-        size = self.micro_batch_size * EVALUATION_BATCH
-        return predict_logits(model or self.model, windows, size, precision, title=title)
+        precision = self.precision(windows.device)
+        return predict_logits(model or self.model, windows, self.evaluation_batch, precision, title=title)
 
     def _validate(
         self, windows: WindowSet | EncodedWindows, model: torch.nn.Module | None = None

@@ -27,21 +27,19 @@ from exp import (
     forecast_references,
     forecast_scoring,
     resume,
-    resumed_run,
-    verified_states,
+    training_run,
 )
 from exp.diagnosis.report import Diagnosis
 from exp.finished_runs import find_run, stored_settings
 from exp.forecast_scoring import Forecast
 from exp.forecast_training import ForecastTraining, SeriesExplainer, require_sound_step
-from exp.rain_classification import log_to
 from exp.scoring import ERA5_ATTRIBUTION
 from exp.settings import Dimensions, Settings, context_length
 from exp.state_keeper import Keeping
 from exp.verified_states import Point
-from utils import checkpoint, run_directory, run_lock, signals
+from utils import checkpoint, run_directory
 from utils.checkpoint_contents import judge
-from utils.errors import NumericalError, StorageError, UsageError
+from utils.errors import NumericalError, UsageError
 from utils.findings import require_no_error
 from utils.reproducibility import choose_device, seed_everything
 
@@ -77,21 +75,12 @@ def train(settings: Settings) -> list[Path]:
     plan = resume.plan(settings)
     settings = plan.settings
     _require_loss(settings)
-    if settings.run.adaptation:
+    if resume.without_weights_not_needed(plan).run.adaptation:
         checkpoint.require(Path(settings.run.pretrain_model_path))
     device = choose_device(settings.run.device, settings.run.gpu)
     data = load_series(settings.series, device)
     sets = _windows(settings, data)
-    runs, results = [], []
-    for seed in range(settings.run.seed, settings.run.seed + settings.run.itr):
-        if seed in plan.finished:
-            run = plan.finished[seed]
-            result = run_directory.read_json(run / run_directory.FINISHED_FILE)
-            logger.info("seed %d is finished: %s", seed, run)
-        else:
-            run, result = _train_one(settings.with_seed(seed), data, sets, plan.points.get(seed))
-        runs.append(run)
-        results.append(result)
+    runs, results = training_run.each_seed(plan, lambda settings, point: _train_one(settings, data, sets, point))
     if len(runs) > 1:
         _summarise(runs, results)
     return runs
@@ -181,34 +170,24 @@ def _train_one(
     training = ForecastTraining(model, settings)
     channels = data.strands[0].channels if data.n_channels > 1 else ("value",)
     require_sound_step(training, sets.train, channels)
-    run = point.run if point is not None else _new_run(settings)
     dimensions = Dimensions(0, data.n_channels, sets.train.context_length, 0, len(data.strands), 1, None)
-    with run_lock.hold(run) as lock, log_to(run / "train.log"):
-        logger.info("%s, seed %d, on %s -> %s", settings.run.model, settings.run.seed, data.device, run)
+    with training_run.hold(settings, data.device, point) as held:
+        run = held.run
         if loaded:
             logger.info("%s", loaded)
-        may_change = settings.checkpoint.allow_resume_changes
-        if point is not None:
-            resumed_run.prepare(point, data.device, is_described_anew=may_change)
-        if point is None or may_change:
+        if held.needs_description:
             forecast_description.write(run, settings, data, windows, dimensions)
         explain = SeriesExplainer(run, settings, dimensions, channels, Diagnosis(subject={"run": str(run)}))
         description = forecast_description.of_state(settings, data, windows, dimensions)
-        keeping = Keeping(description=description, point=point, touch=lock.touch)
+        keeping = Keeping(description=description, point=point, touch=held.touch)
         try:
             training.fit(sets.train, sets.validation, run, explain, keeping)
-            result = _score_and_write(training, data, sets, settings, run, _facts(training))
+            return run, _score_and_write(training, data, sets, settings, run, _facts(training))
         except NumericalError as error:
             if settings.guard.nan_policy == "stop" and training.best_epoch is not None:
                 logger.warning("Stopped by %s: scoring the weights of epoch %d.", error.code, training.best_epoch)
                 _score_and_write(training, data, sets, settings, run, _facts(training, error.code))
             raise
-        except signals.Interrupted as stop:
-            raise resumed_run.told_where(stop, run) from None
-        except StorageError as error:
-            raise resumed_run.told_how_to_go_on(error, run) from error
-        verified_states.forget_last_good(run)
-        return run, result
 
 
 def _load(model: torch.nn.Module, settings: Settings) -> str:
@@ -219,11 +198,6 @@ def _load(model: torch.nn.Module, settings: Settings) -> str:
     weights = checkpoint.load_weights(path)
     require_no_error(judge(weights, path))
     return checkpoint.load_strict(model, weights, path, fresh_prefixes=())
-
-
-def _new_run(settings: Settings) -> Path:
-    run = settings.run
-    return run_directory.create(run.checkpoints, run.model_id, run.model, run.seed)
 
 
 def _facts(training: ForecastTraining, stopped_by: str | None = None) -> dict[str, Any]:

@@ -6,8 +6,7 @@ import copy
 import logging
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
@@ -21,7 +20,7 @@ from data_provider.factory import SPLIT_NAMES, Splits, load_splits
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import require_table
 from data_provider.splits import Boundaries
-from exp import figures, forecasters, resume, resumed_run, run_description, scoring, transfer, verified_states
+from exp import figures, forecasters, resume, run_description, scoring, training_run, transfer
 from exp.diagnosis import command, preflight
 from exp.diagnosis.explain import Explainer
 from exp.diagnosis.report import Diagnosis
@@ -31,9 +30,9 @@ from exp.scoring import ERA5_ATTRIBUTION
 from exp.settings import Settings, context_length
 from exp.state_keeper import Keeping
 from exp.verified_states import Point
-from utils import checkpoint, run_directory, run_lock, signals
-from utils.errors import DataError, ForeseenError, NumericalError, StorageError, join
-from utils.files import sha256, storage_error
+from utils import checkpoint, run_directory
+from utils.errors import DataError, ForeseenError, NumericalError, join
+from utils.files import sha256
 from utils.findings import Finding, require_no_error
 from utils.reproducibility import choose_device, seed_everything
 from utils.verification import format_table
@@ -58,20 +57,9 @@ def train(settings: Settings) -> list[Path]:
     _require_inputs(inputs)
     device = choose_device(settings.run.device, settings.run.gpu)
     splits, diagnosis = _examine(inputs, device)
-    first = settings.run.seed
-    runs, results = [], []
-    for seed in range(first, first + settings.run.itr):
-        if seed in plan.finished:
-            run = plan.finished[seed]
-            result = run_directory.read_json(run / run_directory.FINISHED_FILE)
-            logger.info("seed %d is finished: %s", seed, run)
-        else:
-            try:
-                run, result = _train_one(settings.with_seed(seed), splits, device, diagnosis, plan.points.get(seed))
-            except signals.Interrupted as stop:
-                raise stop if settings.run.itr == 1 else resumed_run.told_for_all_seeds(stop) from None
-        runs.append(run)
-        results.append(result)
+    runs, results = training_run.each_seed(
+        plan, lambda settings, point: _train_one(settings, splits, device, diagnosis, point)
+    )
     if len(runs) > 1:
         _summarise(settings, runs, results)
     return runs
@@ -225,43 +213,27 @@ def _train_one(
     dimensions = preflight.dimensions_of(splits)
     forecaster = forecasters.build(settings, dimensions, device)
     loaded = transfer.load(forecaster, settings) if point is None else None
-    run = point.run if point is not None else _new_run(settings)
-    with run_lock.hold(run) as lock, log_to(run / "train.log"):
-        logger.info("%s, seed %d, on %s -> %s", settings.run.model, settings.run.seed, device, run)
+    with training_run.hold(settings, device, point) as held:
+        run = held.run
         if loaded is not None:
             logger.info("%s", loaded.table())
             run_directory.write_json(run / transfer.PLAN_FILE, loaded.to_json())
-        own = copy.deepcopy(diagnosis)
-        may_change = settings.checkpoint.allow_resume_changes
-        if point is not None:
-            resumed_run.prepare(point, device, is_described_anew=may_change)
-        if point is None or may_change:
+        if held.needs_description:
             run_description.write(run, settings, splits, dimensions, device)
+        own = copy.deepcopy(diagnosis)
         if point is None:
             own.write(run)
         else:
             own.recall(run)
         explain = Explainer(run, settings, dimensions, splits.preprocessing.variables, own)
-        keeping = Keeping(
-            description=run_description.of_state(settings, splits, dimensions), point=point, touch=lock.touch
-        )
+        description = run_description.of_state(settings, splits, dimensions)
+        keeping = Keeping(description=description, point=point, touch=held.touch)
         try:
             history = forecaster.fit(splits, run, explain, keeping)
-            result = _score_and_write(forecaster, splits, settings, run, history)
+            return run, _score_and_write(forecaster, splits, settings, run, history)
         except NumericalError as error:
             _score_what_there_is(forecaster, splits, settings, run, error)
             raise
-        except signals.Interrupted as stop:
-            raise resumed_run.told_where(stop, run) from None
-        except StorageError as error:
-            raise resumed_run.told_how_to_go_on(error, run) from error
-        verified_states.forget_last_good(run)
-        return run, result
-
-
-def _new_run(settings: Settings) -> Path:
-    run = settings.run
-    return run_directory.create(run.checkpoints, run.model_id, run.model, run.seed)
 
 
 def _score_what_there_is(
@@ -355,24 +327,3 @@ def _summarise(settings: Settings, runs: list[Path], results: list[dict[str, Any
     path = runs[-1].parent / f"summary-{settings.run.model}-{datetime.now():%Y%m%d-%H%M%S}.json"
     run_directory.write_json(path, summary)
     logger.info("summary      %s", path)
-
-
-@contextmanager
-def log_to(path: Path) -> Iterator[None]:
-    """Copy what is logged into a file for as long as the block runs.
-
-    Raises:
-        StorageError: the file cannot be written.
-    """
-    try:
-        handler = logging.FileHandler(path, encoding="utf-8")
-    except OSError as error:
-        raise storage_error(error, path) from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        handler.close()

@@ -21,6 +21,7 @@ from data_provider.splits import TEST, TRAIN, VALIDATION
 from exp import command_line, comparison, forecast_references, forecast_scoring
 from exp.diagnosis.report import Diagnosis
 from exp.forecast_training import ForecastTraining, SeriesExplainer, require_sound_step
+from exp.micro_batches import USABLE_SHARE, measure, state_bytes
 from exp.settings import Dimensions, shown_groups
 from exp.state_keeper import Keeping
 from exp.trainer import Trainer
@@ -302,6 +303,23 @@ def test_a_value_that_breaks_in_training_is_named_by_series_and_hour(tmp_path: P
     assert "--resume" in caught.value.next_command and "--fill" not in caught.value.next_command
     assert json.loads((run / "diagnosis.json").read_text())["verdict"]["code"] == "DATA_NAN"
     assert all(torch.equal(tensor, before[name]) for name, tensor in training.model.state_dict().items())
+
+
+def test_the_size_of_micro_batches_is_that_of_the_precision_of_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half precision keeps half as much: counted in float32, the same memory would be left half empty."""
+    folder = write(tmp_path / "series")
+    training, data = training_of(folder, "--amp", "bf16"), load(folder)
+    train, validation = (data.windows(split, LENGTHS) for split in (TRAIN, VALIDATION))
+    plain, half = (
+        measure(training.model, torch.nn.functional.mse_loss, train, precision) for precision in (None, torch.bfloat16)
+    )
+    memory = state_bytes(training.model) + int(half.of(128) / USABLE_SHARE) + 1
+    monkeypatch.setattr("exp.micro_batches.total_memory", lambda _: memory)
+    assert half.of(128) < plain.of(128)
+    training.fit(train, validation, _made(tmp_path), None, Keeping())
+    assert training.cost()["micro_batch_size"] == 128
 
 
 def _in_one_step(training: ForecastTraining):

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-import signal
 from pathlib import Path
 
 import pytest
-import torch
 
 from exp import state_keeper
-from exp.trainer import Trainer
 from tests.exp.test_resume import Project
-from utils import signals
 from utils.errors import StorageError
 
 SHORT = ["--train_epochs", "2"]
@@ -102,29 +98,6 @@ def test_a_run_does_not_go_on_under_another_seed(
     run = project.cut_at(5, monkeypatch, "--checkpoint_steps", "3")
     assert project.start("--resume", str(run), "--seed", "3", "--allow_resume_changes") == 2
     assert capsys.readouterr().err.startswith("RESUME_MISMATCH")
-
-
-def test_an_interrupted_seed_of_several_names_the_command_that_does_all_of_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Going on by the directory finishes one seed, and the mean over three is never made."""
-    usual = Trainer._step
-
-    def step(trainer: Trainer, ids: torch.Tensor):
-        answer = usual(trainer, ids)
-        if trainer.step_number == 2 and trainer.seed == 1:
-            signals._on_signal(signal.SIGTERM, None)
-        return answer
-
-    project = Project(tmp_path, [*SHORT, "--itr", "3"])
-    with monkeypatch.context() as patch:
-        patch.setattr(signals, "_state", signals._State())
-        patch.setattr(Trainer, "_step", step)
-        patch.setattr("sys.argv", ["run.py", "--itr", "3"])
-        assert project.start() == 75
-    said = capsys.readouterr().err
-    assert "next:     python run.py --itr 3 --resume auto" in said and "is saved in last.pt" in said
-    assert project.start("--resume", "auto") == 0 and len(project.runs()) == 3
 
 
 def test_a_disk_that_fails_in_the_middle_of_a_run_is_told_with_the_way_back(

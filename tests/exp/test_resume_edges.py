@@ -215,23 +215,6 @@ def test_auto_takes_no_seed_up_again_that_was_finished_since(tmp_path: Path, mon
     assert (cut / "scores.json").is_file() and not (old / "scores.json").exists()
 
 
-def test_the_pretrained_file_is_not_needed_once_a_state_holds_all_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """On the machine where a run goes on, nobody has copied 335 MB that are not read."""
-    project = Project(tmp_path, SHORT)
-    first = project.cut_at(5, monkeypatch, *SAVES)
-    weights = tmp_path / "weights.pth"
-    torch.save(dict(checkpoint.load(first / "last.pt")["model_state_dict"]), weights)
-    shutil.rmtree(first)
-    adapt = ["--adaptation", "--pretrain_model_path", str(weights)]
-    run = project.cut_at(5, monkeypatch, *SAVES, *adapt)
-    weights.unlink()
-    assert project.start("--resume", "auto", *adapt) == 0
-    assert str(weights) in capsys.readouterr().out and (run / "scores.json").is_file()
-    assert project.start(*adapt) == 4, "a new run needs it"
-
-
 def test_a_run_that_is_at_work_and_has_saved_nothing_yet_is_not_started_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
