@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -91,12 +92,12 @@ class TrainerConfig:
             )
 
 
-class Callback:
+class Callback(ABC):
     """What happens at the end of an epoch; keeps what it remembers in the state of the training."""
 
+    @abstractmethod
     def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
         """See one row of the history, already complete; return True to stop the training."""
-        raise NotImplementedError
 
     def stops_after(self, epoch: int) -> bool:  # noqa: ARG002
         """Return whether what it remembers is a reason to train no further epoch after this one."""
@@ -106,7 +107,7 @@ class Callback:
         """Return what it remembers, as plain values."""
         return {}
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
+    def load_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - most remember nothing
         """Remember what `state` returned."""
 
 

@@ -318,6 +318,17 @@ def test_two_undefined_epochs_that_are_not_in_a_row_do_not_end_the_run(tmp_path:
     assert best.best_epoch == 4
 
 
+def test_a_callback_that_sees_no_epoch_is_refused_when_it_is_made() -> None:
+    """It would end the run after the first epoch, hours later."""
+
+    class Forgetful(Callback):
+        def stops_after(self, epoch: int) -> bool:
+            return epoch > 3
+
+    with pytest.raises(TypeError, match="on_epoch_end"):
+        Forgetful()  # type: ignore[abstract]
+
+
 class _IgnoresMarks(nn.Module):
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
