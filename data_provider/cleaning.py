@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from utils.errors import UsageError
+from utils.flag_rules import require
 
 FillName = Literal["none", "drop", "forward", "forward_then_zero"]
 RAIN_PREFIX = "tp"
@@ -40,23 +40,11 @@ class CleaningConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.max_gap_hours < 0:
-            raise UsageError(
-                "CONFIG",
-                "--max_gap_hours cannot be negative.",
-                where="--max_gap_hours",
-                evidence=f"got {self.max_gap_hours}",
-                next_command="--max_gap_hours 6",
-            )
-        quantiles = self.clip_quantiles
-        if quantiles is not None and not (len(quantiles) == 2 and 0 <= quantiles[0] < quantiles[1] <= 1):
-            raise UsageError(
-                "CONFIG",
-                "--clip_quantiles takes two shares, low before high.",
-                where="--clip_quantiles",
-                evidence=f"got {' '.join(map(str, quantiles))}",
-                next_command="--clip_quantiles 0.01 0.99",
-            )
+        require(self, "max_gap_hours", self.max_gap_hours >= 0, "cannot be negative")
+        shares = self.clip_quantiles
+        rising = shares is None or (len(shares) == 2 and 0 <= shares[0] < shares[1] <= 1)
+        example = "--clip_quantiles 0.01 0.99"
+        require(self, "clip_quantiles", rising, "takes two shares, low before high", example)
 
 
 def split_direction(values: np.ndarray, names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:

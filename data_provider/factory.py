@@ -19,8 +19,8 @@ from data_provider.split_checks import inspect_splits, told_once
 from data_provider.splits import SPLIT_NAMES, SplitConfig
 from data_provider.table_checks import inspect_table
 from data_provider.windows import WindowIndex, WindowSet
-from utils.errors import UsageError
 from utils.findings import Finding, require_no_error
+from utils.flag_rules import require
 
 logger = logging.getLogger(__name__)
 # A table may take this share of the free memory of the device; else batches are streamed from the host.
@@ -46,14 +46,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         for name in ("seq_len", "sample_stride_hours"):
-            if getattr(self, name) < 1:
-                raise UsageError(
-                    "CONFIG",
-                    f"--{name} must be at least 1.",
-                    where=f"--{name}",
-                    evidence=f"got {getattr(self, name)}",
-                    next_command=f"--{name} {DataConfig.__dataclass_fields__[name].default}",
-                )
+            require(self, name, getattr(self, name) >= 1, "must be at least 1")
 
     @property
     def path(self) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from utils.errors import UsageError
+from utils.flag_rules import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,22 +41,12 @@ class SeriesConfig:
 
     def __post_init__(self) -> None:
         for name in ("seq_len", "train_stride", "test_stride"):
-            self._require(name, getattr(self, name) >= 1, "must be at least 1", "1" if "stride" in name else "672")
+            require(self, name, getattr(self, name) >= 1, "must be at least 1")
         shares, rows = self.split_shares, self.split_rows
         whole = len(shares) == 3 and min(shares) > 0 and abs(sum(shares) - 1) < 1e-6
-        self._require("split_shares", whole, "takes three positive shares that sum to 1", "0.7 0.1 0.2")
+        require(self, "split_shares", whole, "takes three positive shares that sum to 1")
         rising = rows is None or (len(rows) == 3 and 0 < rows[0] < rows[1] < rows[2])
-        self._require("split_rows", rising, "takes three rising numbers of rows", "8640 11520 14400")
-
-    def _require(self, name: str, holds: bool, rule: str, example: str) -> None:
-        if not holds:
-            raise UsageError(
-                "CONFIG",
-                f"--{name} {rule}.",
-                where=f"--{name}",
-                evidence=f"got {getattr(self, name)}",
-                next_command=f"--{name} {example}",
-            )
+        require(self, "split_rows", rising, "takes three rising numbers of rows", "--split_rows 8640 11520 14400")
 
     @property
     def path(self) -> Path:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from utils.errors import DataError, UsageError
+from utils.flag_rules import require
 
 TRAIN, VALIDATION, TEST, NO_SPLIT, NOT_DRAWN = 0, 1, 2, -1, -2
 SPLIT_NAMES = ("train", "validation", "test")
@@ -51,24 +52,11 @@ class SplitConfig:
                 next_command="give both, or neither to split by --split_shares",
             )
         shares = self.split_shares
-        if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
-            raise UsageError(
-                "CONFIG",
-                "--split_shares takes three positive shares that sum to 1.",
-                where="--split_shares",
-                evidence=f"got {' '.join(map(str, shares))}",
-                next_command="--split_shares 0.7 0.15 0.15",
-            )
-        for name, least in (("train_windows", 1), ("train_block_days", 1), ("train_windows_seed", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UsageError(
-                    "CONFIG",
-                    f"--{name} must be at least {least}.",
-                    where=f"--{name}",
-                    evidence=f"got {value}",
-                    next_command=f"--{name} {max(300 if name == 'train_windows' else 7, least)}",
-                )
+        whole = len(shares) == 3 and min(shares) > 0 and abs(sum(shares) - 1) <= 1e-6
+        require(self, "split_shares", whole, "takes three positive shares that sum to 1")
+        require(self, "train_windows", self.train_windows is None or self.train_windows > 0, "must be at least 1")
+        require(self, "train_block_days", self.train_block_days > 0, "must be at least 1")
+        require(self, "train_windows_seed", self.train_windows_seed >= 0, "must be at least 0")
 
 
 class Boundaries(NamedTuple):

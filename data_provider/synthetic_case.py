@@ -25,7 +25,7 @@ from data_provider.table_files import PRECIPITATION, encoded, require_netcdf_nam
 from data_provider.time_axis import examine
 from data_provider.units import CORE
 from utils import flags, signals
-from utils.errors import UsageError
+from utils.flag_rules import require
 
 logger = logging.getLogger(__name__)
 
@@ -51,11 +51,7 @@ class SyntheticCaseConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        if self.seed < 0:
-            raise UsageError(
-                "CONFIG", "--seed must not be negative", where="--seed", evidence=f"got {self.seed}",
-                next_command="--seed 0",
-            )  # fmt: skip
+        require(self, "seed", self.seed >= 0, "cannot be negative")
         require_netcdf_name(self.output)
 
 

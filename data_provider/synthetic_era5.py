@@ -23,8 +23,8 @@ from tqdm import tqdm
 from data_provider.synthetic_weather import LATITUDE, LONGITUDE, Fields, generate
 from data_provider.units import QUANTITIES
 from utils import flags, signals
-from utils.errors import UsageError
 from utils.files import sha256, storage_error
+from utils.flag_rules import require
 
 logger = logging.getLogger(__name__)
 
@@ -58,22 +58,9 @@ class SyntheticConfig:
     def __post_init__(self) -> None:
         """Refuse years and seeds that cannot be."""
         years = self.years
-        if not 1 <= len(years) <= 2 or list(years) != sorted(years) or not 1900 <= years[0] <= years[-1] <= 2200:
-            raise UsageError(
-                "CONFIG",
-                "--years takes one year, or the first and the last",
-                where="--years",
-                evidence=f"got {' '.join(map(str, years))}",
-                next_command="--years 2019 2022",
-            )
-        if self.seed < 0:
-            raise UsageError(
-                "CONFIG",
-                "--seed must not be negative",
-                where="--seed",
-                evidence=f"got {self.seed}",
-                next_command="--seed 0",
-            )
+        known = 1 <= len(years) <= 2 and list(years) == sorted(years) and 1900 <= years[0] <= years[-1] <= 2200
+        require(self, "years", known, "takes one year, or the first and the last")
+        require(self, "seed", self.seed >= 0, "cannot be negative")
 
 
 def write_synthetic_era5(config: SyntheticConfig) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from utils.errors import UsageError
+from utils.flag_rules import require
 
 REFERENCES = ("ridge", "seasonal_naive", "persistence")
 
@@ -23,14 +24,7 @@ class ForecastConfig:
 
     def __post_init__(self) -> None:
         for name in ("test_pred_len", "season_hours"):
-            if getattr(self, name) <= 0:
-                raise UsageError(
-                    "CONFIG",
-                    f"--{name} must be above 0.",
-                    where=f"--{name}",
-                    evidence=f"got {getattr(self, name)}",
-                    next_command=f"--{name} {ForecastConfig.__dataclass_fields__[name].default}",
-                )
+            require(self, name, getattr(self, name) > 0, "must be above 0")
         unknown = [name for name in self.references if name not in REFERENCES]
         if unknown:
             raise UsageError(

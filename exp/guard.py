@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from utils.errors import UsageError
+from utils.flag_rules import require
 from utils.reproducibility import RandomState
 
 # At a scale of 1 a float16 gradient that overflows is the gradient's own fault, not that of the scaling.
@@ -58,15 +58,7 @@ class GuardConfig:
 
     def __post_init__(self) -> None:
         for name in ("clip_grad_norm", "max_skipped_steps"):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise UsageError(
-                    "CONFIG",
-                    f"--{name} must be a number of at least 0.",
-                    where=f"--{name}",
-                    evidence=f"got {value}",
-                    next_command=f"--{name} {GuardConfig.__dataclass_fields__[name].default}",
-                )
+            require(self, name, 0 <= getattr(self, name) < math.inf, "must be a number of at least 0")
 
 
 @dataclass(frozen=True, eq=False)

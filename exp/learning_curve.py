@@ -23,6 +23,7 @@ from exp.settings import Settings
 from utils import flags, run_directory, signals
 from utils.errors import UsageError
 from utils.files import sha256
+from utils.flag_rules import require
 
 logger = logging.getLogger(__name__)
 MethodName = Literal["scratch", "untrained_probe", "probe", "frozen_warmup", "fine_tune", "gradient_boosting"]
@@ -79,11 +80,7 @@ class CurveConfig:
                         evidence="numbers above 0, or all" if name == "sizes" else f"methods: {', '.join(known)}",
                         next_command=f"--{name} {' '.join(known)}",
                     )
-        if self.seeds < 1:
-            raise UsageError(
-                "CONFIG", "--seeds must be at least 1.", where="--seeds", evidence=f"got {self.seeds}",
-                next_command="--seeds 3",
-            )  # fmt: skip
+        require(self, "seeds", self.seeds > 0, "must be at least 1")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from exp.transfer_config import TransferConfig
 from layers.losses import LossConfig
 from utils import flags
 from utils.errors import UsageError
+from utils.flag_rules import require
 from utils.reproducibility import DeviceName
 
 TaskName = Literal["classification", "forecast", "predict", "diagnose"]
@@ -106,10 +107,7 @@ class RunConfig:
                 evidence=f"models that classify: {', '.join(models.classifiers())}",
                 next_command=f"--model {self.model}_classifier",
             )
-        if self.itr < 1:
-            raise UsageError(
-                "CONFIG", "--itr must be at least 1.", where="--itr", evidence=f"got {self.itr}", next_command="--itr 3"
-            )
+        require(self, "itr", self.itr >= 1, "must be at least 1", "--itr 3")
         self._check_dry_run()
 
     def _check_dry_run(self) -> None:

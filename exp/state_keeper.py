@@ -17,8 +17,9 @@ from exp.trainer import Trainer
 from exp.verified_states import LAST, LAST_GOOD, Point
 from utils import checkpoint, run_directory
 from utils.checkpoint_contents import first_not_finite
-from utils.errors import CheckpointError, NumericalError, UsageError
+from utils.errors import CheckpointError, NumericalError
 from utils.files import require_space, storage_error
+from utils.flag_rules import require
 from utils.signals import Interrupted
 
 logger = logging.getLogger(__name__)
@@ -65,14 +66,8 @@ class CheckpointConfig:
         for name in ("checkpoint_minutes", "checkpoint_steps", "save_every_epochs"):
             value = getattr(self, name)
             least = 0 if name == "checkpoint_minutes" else 1
-            if value is not None and not value >= least:
-                raise UsageError(
-                    "CONFIG",
-                    f"--{name} must be at least {least}.",
-                    where=f"--{name}",
-                    evidence=f"got {value}",
-                    next_command=f"--{name} {CheckpointConfig.__dataclass_fields__[name].default or 10}",
-                )
+            holds = value is None or value >= least
+            require(self, name, holds, f"must be at least {least}", f"--{name} 10")
 
 
 @dataclass(frozen=True, kw_only=True)

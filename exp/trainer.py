@@ -30,7 +30,8 @@ from exp.stages import Stages
 from exp.step_watch import StepWatch
 from exp.transfer_config import TransferConfig
 from utils import signals
-from utils.errors import NumericalError, UsageError
+from utils.errors import NumericalError
+from utils.flag_rules import require
 from utils.reproducibility import RandomState
 
 logger = logging.getLogger(__name__)
@@ -74,22 +75,11 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "train_epochs", "patience", "learning_rate"):
-            self._require(name, getattr(self, name) > 0, "must be above 0")
-        not_negative = ("weight_decay", "warmup_epochs", "warmup_start_lr", "min_learning_rate")
-        for name in not_negative:
-            self._require(name, getattr(self, name) >= 0, "cannot be negative")
+            require(self, name, getattr(self, name) > 0, "must be above 0")
+        for name in ("weight_decay", "warmup_epochs", "warmup_start_lr", "min_learning_rate"):
+            require(self, name, getattr(self, name) >= 0, "cannot be negative")
         for name in ("micro_batch_size", "tmax", "restart_epochs"):
-            self._require(name, getattr(self, name) is None or getattr(self, name) > 0, "must be above 0")
-
-    def _require(self, name: str, holds: bool, rule: str) -> None:
-        if not holds:
-            raise UsageError(
-                "CONFIG",
-                f"--{name} {rule}.",
-                where=f"--{name}",
-                evidence=f"got {getattr(self, name)}",
-                next_command=f"--{name} {TrainerConfig.__dataclass_fields__[name].default}",
-            )
+            require(self, name, getattr(self, name) is None or getattr(self, name) > 0, "must be above 0")
 
 
 class Callback(ABC):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Literal, NoReturn
+from typing import Literal
 
-from utils.errors import UsageError
+from utils.flag_rules import require
 
 TUNE = re.compile(r"full|head|norm|lora|layers:[1-9]\d*")
 STEP = re.compile(r"([1-9]\d*):([a-z]+(?:\.\d+(?:-\d+)?)?)")
@@ -60,30 +60,21 @@ class TransferConfig:
     )
 
     def __post_init__(self) -> None:
-        if not TUNE.fullmatch(self.tune):
-            _refuse("tune", self.tune, "is none of full, head, norm, lora, layers:k", "--tune head")
-        if len(self.rate_ratios) != 3 or min(self.rate_ratios) <= 0:
-            _refuse("rate_ratios", self.rate_ratios, "must be three numbers above 0", "--rate_ratios 1,4,10")
-        if not 0 < self.layer_decay <= 1:
-            _refuse("layer_decay", self.layer_decay, "must be above 0 and at most 1", "--layer_decay 0.8")
+        is_known = TUNE.fullmatch(self.tune) is not None
+        require(self, "tune", is_known, "is one of full, head, norm, lora, layers:k", "--tune head")
+        rates = self.rate_ratios
+        require(self, "rate_ratios", len(rates) == 3 and min(rates) > 0, "must be three numbers above 0")
+        require(self, "layer_decay", 0 < self.layer_decay <= 1, "must be above 0 and at most 1", "--layer_decay 0.8")
         for name in ("freeze_encoder_epochs", "stage_warmup_epochs"):
-            if getattr(self, name) < 0:
-                _refuse(name, getattr(self, name), "cannot be negative", f"--{name} 1")
-        if self.lora_rank < 1:
-            _refuse("lora_rank", self.lora_rank, "must be at least 1", "--lora_rank 8")
-        for word in self.unfreeze_schedule:
-            if not STEP.fullmatch(word):
-                _refuse(
-                    "unfreeze_schedule", word, "is no epoch:part", "--unfreeze_schedule 12:layers.6-7,25:layers.4-5"
-                )
-        if self.unfreeze_schedule and (self.freeze_encoder_epochs or self.tune != "full"):
-            other = "--freeze_encoder_epochs" if self.freeze_encoder_epochs else f"--tune {self.tune}"
-            _refuse(
-                "unfreeze_schedule",
-                ",".join(self.unfreeze_schedule),
-                f"contradicts {other}",
-                "leave one of the two away",
-            )
+            require(self, name, getattr(self, name) >= 0, "cannot be negative", f"--{name} 1")
+        require(self, "lora_rank", self.lora_rank >= 1, "must be at least 1")
+        steps = self.unfreeze_schedule
+        are_steps = all(STEP.fullmatch(word) for word in steps)
+        example = "--unfreeze_schedule 12:layers.6-7,25:layers.4-5"
+        require(self, "unfreeze_schedule", are_steps, "takes steps written as epoch:part", example)
+        other = "--freeze_encoder_epochs" if self.freeze_encoder_epochs else f"--tune {self.tune}"
+        alone = not steps or not (self.freeze_encoder_epochs or self.tune != "full")
+        require(self, "unfreeze_schedule", alone, f"contradicts {other}", "leave one of the two away")
 
     @property
     def schedule(self) -> list[tuple[int, str]]:
@@ -95,7 +86,3 @@ class TransferConfig:
     def last_layers(self) -> int | None:
         """Number of layers in `layers:k`, None for the other ways to tune."""
         return int(self.tune.partition(":")[2]) if self.tune.startswith("layers:") else None
-
-
-def _refuse(name: str, value: object, rule: str, way_out: str) -> NoReturn:
-    raise UsageError("CONFIG", f"--{name} {rule}.", where=f"--{name}", evidence=f"got {value}", next_command=way_out)

@@ -20,6 +20,7 @@ from utils.checkpoint_sidecar import sidecar
 from utils.checkpoint_verdict import QUARANTINE, Verdict, examine_all, find, name_in
 from utils.errors import StorageError, UsageError
 from utils.files import TEMPORARY_SUFFIX, sha256, storage_error
+from utils.flag_rules import require
 from utils.run_directory import make_folder, write_json
 from utils.run_lock import LOCK_FILE
 
@@ -57,14 +58,8 @@ class CleanupConfig:
                 where="--purge" if self.purge else "--older_than_days",
                 next_command="python -m utils.cleanup_checkpoints --purge --older_than_days 30",
             )
-        if self.older_than_days is not None and not self.older_than_days >= 0:
-            raise UsageError(
-                "CONFIG",
-                "--older_than_days cannot be negative.",
-                where="--older_than_days",
-                evidence=f"got {self.older_than_days}",
-                next_command="--older_than_days 30",
-            )
+        old = self.older_than_days
+        require(self, "older_than_days", old is None or old >= 0, "cannot be negative", "--older_than_days 30")
 
 
 def clean_up(config: CleanupConfig) -> None:

@@ -18,6 +18,7 @@ from exp.beliefs.row import Sizes, markdown
 from utils import flags
 from utils.errors import StorageError, UsageError
 from utils.files import write_whole
+from utils.flag_rules import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +46,7 @@ class BeliefsConfig:
                 evidence=f"there are {len(BELIEFS)}: {', '.join(BELIEFS)}",
                 next_command=f"--only {' or '.join(close)}",
             )
-        if self.threads < 1:
-            raise UsageError(
-                "CONFIG", "--threads is at least 1.", where="--threads", evidence=f"got {self.threads}",
-                next_command="--threads 1",
-            )  # fmt: skip
+        require(self, "threads", self.threads >= 1, "must be at least 1", "--threads 1")
 
 
 def run(config: BeliefsConfig) -> str:
