@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -53,10 +53,12 @@ class LoadPlan:
     Attributes:
         source: the file.
         rows: one for every tensor of model and file.
+        note: what was unwrapped, empty for a plain file.
     """
 
     source: Path
     rows: tuple[Row, ...]
+    note: str = field(default="")
 
     def names(self, decision: Decision) -> list[str]:
         """Return the tensors with one decision, in order."""
