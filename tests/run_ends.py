@@ -12,9 +12,10 @@ import torch
 
 TIMES = ("_seconds", "_per_second")
 # Of time and place, or a hash over such.
-NAMES_LEFT_OUT = ("time", "seconds", "checkpoints", "root_path", "content_sha256")
+OF_TIME_AND_PLACE = ("time", "seconds", "checkpoints", "root_path", "content_sha256")
 # When a state is saved changes none of it.
-NAMES_LEFT_OUT += ("checkpoint_minutes", "checkpoint_steps", "save_every_epochs", "save_safetensors")
+OF_SAVING = ("checkpoint_minutes", "checkpoint_steps", "save_every_epochs", "save_safetensors")
+NAMES_LEFT_OUT = (*OF_TIME_AND_PLACE, *OF_SAVING)
 
 
 def differences(one: Path, other: Path) -> list[str]:
