@@ -1,8 +1,9 @@
-"""Shared fixtures: the folder of reference data, which a clone of the project alone does not have."""
+"""Shared fixtures: runs without figures, and the reference data, which a clone of the project alone does not have."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,12 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference data at {folder}; set TIMERXL_SHARED to run this test")
     return folder
+
+
+@pytest.fixture(scope="module")
+def without_figures() -> Iterator[None]:
+    """Leave out the drawing, which takes most of the time of a small run, where nobody looks at it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for place in ("rain_classification", "forecasting", "diagnosis.report"):
+            patch.setattr(f"exp.{place}.find_spec", lambda _: None)
+        yield

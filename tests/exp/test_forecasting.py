@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,19 +30,11 @@ from tests.exp.test_resume import Cut, cut_in_step, generators_elsewhere
 from tests.run_ends import differences
 from utils.errors import ForeseenError, NumericalError, UsageError
 
+pytestmark = pytest.mark.usefixtures("without_figures")
 CPU = torch.device("cpu")
 SIZES = ["--preset", "smoke", "--batch_size", "128", "--use_norm", "--train_stride", "3", "--test_stride", "5",
          "--test_pred_len", "24", "--device", "cpu"]  # fmt: skip
 LENGTHS = Lengths(context=96, ahead=24, input_token=24, output_token=24)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _without_figures() -> Iterator[None]:
-    """Leave out the drawing, which takes most of the time of so small a run; one test looks at it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("exp.forecasting.find_spec", lambda _: None)
-        patch.setattr("exp.diagnosis.report.find_spec", lambda _: None)
-        yield
 
 
 def write(folder: Path, n: int = 600) -> Path:

@@ -20,6 +20,7 @@ from tests.run_ends import differences
 from utils import checkpoint
 from utils.signals import Interrupted
 
+pytestmark = pytest.mark.usefixtures("without_figures")
 WAYS = {
     "mean": [],
     "last token, variables side by side": ["--pooling", "last", "--variate_pooling", "concat"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from tests import make_table
 from tests.run_ends import differences
 from utils import checkpoint
 
+pytestmark = pytest.mark.usefixtures("without_figures")
 WORDS = ["--preset", "smoke", "--batch_size", "8", "--train_epochs", "3", "--dropout", "0.2", "--learning_rate", "0.01"]
 NETWORKS = {
     "timer_xl": [],
@@ -29,15 +30,6 @@ NETWORKS = {
     "batch norm": ["--model", "resnet1d"],
     "float16, told a step late": ["--amp", "fp16", "--model", "resnet1d", "--guard_level", "full"],
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _without_figures() -> Iterator[None]:
-    """Leave out the drawing, which takes most of the time of so small a run and is not looked at here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("exp.rain_classification._draw", lambda *_: [])
-        patch.setattr("exp.diagnosis.report.find_spec", lambda _: None)
-        yield
 
 
 class Cut(BaseException):

@@ -12,16 +12,8 @@ from exp import state_keeper
 from tests.exp.test_resume import Project
 from utils.errors import StorageError
 
+pytestmark = pytest.mark.usefixtures("without_figures")
 SHORT = ["--train_epochs", "2"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _without_figures():
-    """Leave out the drawing, which is not looked at here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("exp.rain_classification._draw", lambda *_: [])
-        patch.setattr("exp.diagnosis.report.find_spec", lambda _: None)
-        yield
 
 
 def typed_next(said: str) -> list[str]:

@@ -6,7 +6,6 @@ import json
 import shlex
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +20,9 @@ from tests.exp.test_resume import Cut, Project
 from utils import checkpoint, run_lock, signals
 from utils.errors import LockError
 
+pytestmark = pytest.mark.usefixtures("without_figures")
 SAVES = ["--checkpoint_steps", "3"]
 SHORT = ["--train_epochs", "1"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _without_figures() -> Iterator[None]:
-    """Leave out the drawing, which is not looked at here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("exp.rain_classification._draw", lambda *_: [])
-        patch.setattr("exp.diagnosis.report.find_spec", lambda _: None)
-        yield
 
 
 def rows(run: Path) -> list[dict]:

@@ -16,6 +16,7 @@ from tests.exp import test_forecasting
 from tests.exp.test_resume import Cut, Project, cut_in_step
 from utils import checkpoint, signals
 
+pytestmark = pytest.mark.usefixtures("without_figures")
 Start = Callable[..., int]
 
 
