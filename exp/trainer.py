@@ -249,7 +249,11 @@ class Trainer:
         self.watch.start_epoch()
         if self.epoch in self.stages.first_epochs and not self.stages.is_plain:
             logger.info("%s", self.stages.describe(self.plain_model, self.epoch))
-        self.epoch_start = {name: tensor.detach().cpu().clone() for name, tensor in self.plain_model.named_parameters()}
+        self.epoch_start = {
+            name: tensor.detach().cpu().clone()
+            for name, tensor in self.plain_model.named_parameters()
+            if self.stages.learns(name, self.epoch)
+        }
 
     def _train_epoch(self) -> Row:
         self.seen = self._what_steps_see()

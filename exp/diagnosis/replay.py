@@ -26,7 +26,7 @@ class Past:
 
     Attributes:
         before_update: weights before the last update, name -> tensor; None where there was no update.
-        epoch_start: weights at the start of the epoch, name -> tensor; None where they were not kept.
+        epoch_start: weights that learn in this epoch at its start, name -> tensor; None where they were not kept.
         steps: the steps since then, this one last; empty where they are too many to be taken again.
         windows: of those steps.
         learning_rate: of the last update, None where there was none.

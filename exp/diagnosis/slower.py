@@ -48,7 +48,8 @@ def prove(suspect: Suspect, past: Past, seen: Replay) -> Proof | None:
     fresh, after = _at(suspect, past.epoch_start, 0.0)
     if after.stage <= seen.stage:
         return None
-    growth = _norm(dict(suspect.model.named_parameters())) / max(_norm(past.epoch_start), SMALLEST)
+    now = {name: weight for name, weight in suspect.model.named_parameters() if name in past.epoch_start}
+    growth = _norm(now) / max(_norm(past.epoch_start), SMALLEST)
     sentence = f"since the start of the epoch the norm of the weights has grown {growth:.3g}-fold, and with the "
     sentence += f"weights it began with the {seen.stage.words} is finite"
     if past.steps and _steps_again(suspect, past, past.epoch_start):

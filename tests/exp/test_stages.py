@@ -66,6 +66,16 @@ def test_the_head_learns_alone_and_then_everything() -> None:
     assert learning(model, 3, freeze_encoder_epochs=2) == everything
 
 
+def test_the_weights_at_the_start_of_an_epoch_are_those_that_learn_in_it() -> None:
+    """A frozen encoder is most of the model, and a copy of it at every epoch proves nothing about a step."""
+    model = classifier()
+    run = trainer_of(model, epochs=2, freeze_encoder_epochs=1)
+    kept = []
+    run.evaluate = lambda _: kept.append({part_of(name) for name in run.epoch_start}) or {}
+    run.fit()
+    assert kept == [{"classifier"}, {part_of(name) for name, _ in model.named_parameters()}]
+
+
 def test_a_schedule_frees_what_it_names_and_nothing_else() -> None:
     """What is not named stays frozen to the end."""
     model, flags = classifier(), {"unfreeze_schedule": ("12:layers.2-3", "25:layers.1")}

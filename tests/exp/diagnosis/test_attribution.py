@@ -128,6 +128,19 @@ def test_steps_taken_again_at_a_lower_rate_are_told_only_where_all_of_them_are_f
     assert ("taken again from there" in proof.sentence) is is_said and "grown 1e+25-fold" in proof.sentence
 
 
+def test_the_growth_of_an_epoch_is_that_of_the_weights_that_learned_in_it() -> None:
+    """A large frozen weight, which was as large before, would be told as growth."""
+    model = network()
+    *_, last = dict(model.named_parameters())
+    start = {name: parameter.detach().clone() for name, parameter in model.named_parameters() if name != last}
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.mul_(1e25) if name in start else parameter.fill_(1e27)
+    step = suspect(model, ids=torch.arange(20, 24))
+    proof = slower.prove(step, Past(epoch_start=start), replay(step))
+    assert proof is not None and "grown 1e+25-fold" in proof.sentence
+
+
 def test_a_second_cause_is_named_with_the_window_of_the_split_too() -> None:
     """Once the first cause is taken away the step runs on a copy, whose own numbers mean nothing to the user."""
     data = windows()
