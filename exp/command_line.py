@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from exp.openltm_flags import OpenLTMFlags
-from exp.settings import PredictConfig, RunConfig, Settings, all_groups, resolve, shown_groups
+from exp.settings import PredictConfig, RunConfig, Settings, all_groups, resolve, shown_groups, task_defaults
 from utils import flags
 
 logger = logging.getLogger(__name__)
@@ -22,9 +22,13 @@ def read(words: Sequence[str], *, description: str = "", epilog: str = "") -> Se
     """
     groups = all_groups()
     first_look = resolve(flags.parse_given("run.py", "", groups, argv=words, help_text=False))
+    defaults = task_defaults(first_look)
+    first_look = defaults | first_look
     run = flags.build(RunConfig, first_look)
     shown = shown_groups(run.task_name, run.model)
-    given = flags.parse_given("run.py", description, shown, argv=words, epilog=epilog, also_known=groups)
+    given = flags.parse_given(
+        "run.py", description, shown, argv=words, epilog=epilog, also_known=groups, defaults=defaults
+    )
     used = {field.name for group in (*shown, OpenLTMFlags, PredictConfig) for field in fields(group)}
     user = run.model
     if run.task_name == "forecast":
@@ -34,7 +38,7 @@ def read(words: Sequence[str], *, description: str = "", epilog: str = "") -> Se
     for name in given:
         if name not in used:
             logger.info("--%s is not used by %s.", name, user)
-    values = resolve(given)
+    values = defaults | resolve(given)
     if run.task_name in ("classification", "forecast") and not run.is_training:
         # What is given to find a run need not make a whole model; the run itself has the rest.
         values = {field.name: values[field.name] for field in fields(RunConfig) if field.name in values}

@@ -27,6 +27,7 @@ from utils.errors import UsageError
 from utils.flag_rules import require
 from utils.reproducibility import DeviceName
 
+FORECAST_DEFAULTS = {"model": models.NOT_CLASSIFIERS[0], "model_id": "pretrained"}
 TaskName = Literal["classification", "forecast", "predict", "diagnose"]
 
 
@@ -46,7 +47,11 @@ class RunConfig:
         default=1, metadata={"help": "1 trains; 0 scores the newest finished run that agrees with the flags given"}
     )
     model: str = field(
-        default="timer_xl_classifier", metadata={"help": f"one file in models/: {', '.join(models.classifiers())}"}
+        default="timer_xl_classifier",
+        metadata={
+            "help": f"one file in models/: {', '.join(models.classifiers())}; for series: "
+            + ", ".join(models.NOT_CLASSIFIERS)
+        },
     )
     model_id: str = field(default="peru_rainfall", metadata={"help": "name of the experiment; folder of its runs"})
     checkpoints: str = field(default="checkpoints/", metadata={"help": "folder of all runs"})
@@ -323,5 +328,10 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
         values |= flags.typed(groups, presets.flags_of(name), f"preset {name}")
     values = values | from_file | dict(given)
     if values.get("task_name") == "forecast":
-        values.setdefault("model", models.NOT_CLASSIFIERS[0])
+        values.setdefault("model", FORECAST_DEFAULTS["model"])  # not the folder: a run that is named has its own
     return values
+
+
+def task_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults that a task has of its own, given flag values that may name one."""
+    return FORECAST_DEFAULTS if values.get("task_name") == "forecast" else {}

@@ -88,6 +88,7 @@ def parse_given(
     epilog: str = "",
     also_known: Iterable[type] = (),
     help_text: bool = True,
+    defaults: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return name -> typed value of the flags that were typed, and of no others.
 
@@ -99,6 +100,7 @@ def parse_given(
         epilog: last lines of the help.
         also_known: groups that are read but not shown, such as the flags of other models.
         help_text: False leaves `--help` to a second, better informed parser.
+        defaults: those that the help shows in place of the fields' own.
 
     Raises:
         UsageError: unknown or abbreviated flag, or a value of the wrong type.
@@ -115,9 +117,9 @@ def parse_given(
     )
     known: set[str] = set()
     for config_class in config_classes:
-        _add_group(parser, config_class, known, hidden=False)
+        _add_group(parser, config_class, known, hidden=False, defaults=defaults or {})
     for config_class in also_known:
-        _add_group(parser, config_class, known, hidden=True)
+        _add_group(parser, config_class, known, hidden=True, defaults={})
     if not help_text:
         words = [word for word in words if word not in ("-h", "--help")]
     namespace, unknown = parser.parse_known_args(words)
@@ -208,7 +210,14 @@ def _hint(config_class: type, field: dataclasses.Field[Any]) -> Any:
     return _hints(config_class)[field.name]
 
 
-def _add_group(parser: argparse.ArgumentParser, config_class: type, known: set[str], *, hidden: bool) -> None:
+def _add_group(
+    parser: argparse.ArgumentParser,
+    config_class: type,
+    known: set[str],
+    *,
+    hidden: bool,
+    defaults: Mapping[str, Any],
+) -> None:
     title = (config_class.__doc__ or config_class.__name__).strip().splitlines()[0].rstrip(".")
     group = parser.add_argument_group(title) if not hidden else parser.add_argument_group()
     for field in _fields(config_class):
@@ -221,7 +230,7 @@ def _add_group(parser: argparse.ArgumentParser, config_class: type, known: set[s
         text = field.metadata.get("help", "")
         if not hidden and not text:
             raise TypeError(f"{config_class.__name__}.{field.name} has no help text")
-        options["help"] = argparse.SUPPRESS if hidden else _help(text, field.default)
+        options["help"] = argparse.SUPPRESS if hidden else _help(text, defaults.get(field.name, field.default))
         group.add_argument(f"--{field.name}", default=argparse.SUPPRESS, **options)
 
 

@@ -370,6 +370,40 @@ def test_help_shows_the_flags_of_a_forecast_to_a_forecast_alone() -> None:
     assert not {"sample_stride_hours", "fill", "loss"} & forecast and not {"split_rows", "references"} & rain
 
 
+def test_the_help_of_a_forecast_shows_the_defaults_that_it_has(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever types the default that is shown must get what comes without it."""
+    for task, model, experiment in (
+        ("forecast", "timer_xl", "pretrained"),
+        ("classification", "timer_xl_classifier", "peru_rainfall"),
+    ):
+        settings = command_line.read(["--task_name", task])
+        assert (settings.run.model, settings.run.model_id) == (model, experiment)
+        with pytest.raises(SystemExit):
+            program.main(["--task_name", task, "--help"])
+        shown = " ".join(capsys.readouterr().out.split())
+        for name, default in (("model", model), ("model_id", experiment)):
+            own = shown.partition(f"--{name} TEXT ")[2].partition(" --")[0]
+            assert own.endswith(f"(default: {default})")
+    assert "timer_xl" in shown.partition("--model TEXT ")[2].partition(" (default")[0].split("series: ")[1]
+
+
+def test_a_run_keeps_the_experiment_that_it_was_begun_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default of a new run must not move a finished one, nor one that goes on."""
+    folder = write(tmp_path / "series")
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        cut_in_step(patch, 3)
+        program.main(words(folder, "--checkpoint_steps", "1", "--batch_size", "32", "--references", "none"))
+    (run,) = runs(folder)
+    assert program.main(["--task_name", "forecast", "--resume", str(run)]) == 0
+    assert json.loads((run / "config.json").read_text())["flags"]["model_id"] == "own"
+    place = ["--checkpoints", str(folder.parent / "runs"), "--references", "none"]
+    assert program.main(["--task_name", "forecast", "--is_training", "0", *place]) == 0
+    assert list(run.glob("scored-*"))
+    plain = [word for word in words(folder, "--references", "none") if word not in ("--model_id", "own")]
+    assert program.main(plain) == 0
+    assert len(list((folder.parent / "runs" / "pretrained").glob("timer_xl-seed0-*"))) == 1
+
+
 def test_the_figure_is_drawn_and_names_its_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture that is passed on has to say what it shows."""
     from PIL import Image

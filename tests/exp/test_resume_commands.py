@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import run as program
 from exp import state_keeper
 from tests.exp.test_resume import Project
 from utils.errors import StorageError
@@ -90,6 +91,17 @@ def test_a_run_does_not_go_on_under_another_seed(
     run = project.cut_at(5, monkeypatch, "--checkpoint_steps", "3")
     assert project.start("--resume", str(run), "--seed", "3", "--allow_resume_changes") == 2
     assert capsys.readouterr().err.startswith("RESUME_MISMATCH")
+
+
+def test_a_run_on_rain_is_not_gone_on_with_as_one_on_series(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The task is typed out of habit; the way back is the command without it."""
+    project = Project(tmp_path, SHORT)
+    run = project.cut_at(5, monkeypatch, "--checkpoint_steps", "3")
+    assert program.main(["--task_name", "forecast", "--resume", str(run)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("RESUME_MISMATCH") and f"python run.py --resume {run} without these flags" in said
 
 
 def test_a_disk_that_fails_in_the_middle_of_a_run_is_told_with_the_way_back(
