@@ -13,4 +13,5 @@ import sys
 import run
 
 if __name__ == "__main__":
-    sys.exit(run.main(["--task_name", "diagnose", *sys.argv[1:]]))
+    # The task comes last and wins: the flags of a training, which are given here again, may name theirs.
+    sys.exit(run.main([*sys.argv[1:], "--task_name", "diagnose"]))

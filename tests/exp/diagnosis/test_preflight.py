@@ -129,7 +129,7 @@ def test_the_notes_name_for_it_is_the_same_command(tmp_path: Path, capsys: pytes
     root = Path(program.__file__).parent
     answer = subprocess.run(
         [sys.executable, str(root / "debug_nan_source.py"), "--root_path", str(tmp_path), "--checkpoints",
-         str(tmp_path / "runs"), "--preset", "smoke"],
+         str(tmp_path / "runs"), "--preset", "smoke", "--task_name", "classification"],
         cwd=root, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert answer.returncode == 3 and "DATA_MISSING" in answer.stderr and "Diagnosis of" in answer.stdout
