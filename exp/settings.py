@@ -104,7 +104,7 @@ class RunConfig:
                 evidence=f"models that forecast series: {', '.join(models.NOT_CLASSIFIERS)}",
                 next_command=f"--model {models.NOT_CLASSIFIERS[0]}, which is the default of --task_name forecast",
             )
-        if self.task_name not in ("predict", "forecast") and self.model in models.NOT_CLASSIFIERS:
+        if self.task_name == "classification" and self.model in models.NOT_CLASSIFIERS:
             raise UsageError(
                 "CONFIG",
                 f"{self.model} forecasts series and has no head for classes.",

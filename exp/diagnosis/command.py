@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 
+import models
+from data_provider.factory import DataConfig
+from data_provider.series_splits import SeriesConfig
+from data_provider.splits import SplitConfig
 from exp.diagnosis import bundle, preflight, record
 from exp.diagnosis.attribution import attribute
 from exp.diagnosis.report import Diagnosis
+from exp.finished_runs import is_forecast
+from exp.forecast_config import ForecastConfig
+from exp.openltm_flags import OpenLTMFlags
 from exp.settings import Settings
+from utils.errors import UsageError
 from utils.findings import require_no_error
 from utils.reproducibility import choose_device
+from utils.run_directory import read_json
 
 logger = logging.getLogger(__name__)
 NORMS_SHOWN = 8
+OF_SERIES = {field.name for config in (SeriesConfig, ForecastConfig) for field in fields(config)}
+OF_SERIES -= {field.name for config in (DataConfig, SplitConfig, OpenLTMFlags) for field in fields(config)}
 
 
 def diagnose(settings: Settings) -> Path:
@@ -26,6 +38,7 @@ def diagnose(settings: Settings) -> Path:
     Raises:
         ForeseenError: what was found to be wrong, after the report is written.
     """
+    _refuse_series(settings)
     device = choose_device(settings.run.device, settings.run.gpu)
     if settings.diagnose.bundle:
         return _open_bundle(Path(settings.diagnose.bundle), settings)
@@ -35,6 +48,27 @@ def diagnose(settings: Settings) -> Path:
     logger.info("page         %s", page)
     require_no_error(diagnosis.findings)
     return page
+
+
+def _refuse_series(settings: Settings) -> None:
+    """Refuse a training on series: the checks here read tables with a label, and models with classes."""
+    run = settings.predict.run
+    if settings.run.model in models.NOT_CLASSIFIERS:
+        where = f"--model {settings.run.model}"
+    elif run and (Path(run) / "config.json").is_file() and is_forecast(read_json(Path(run) / "config.json")):
+        where = f"--run {run}"
+    else:
+        where = ", ".join(f"--{name}" for name in settings.given if name in OF_SERIES)
+    if where:
+        raise UsageError(
+            "CONFIG",
+            "The diagnosis looks at trainings that say whether it rains, and this is one on series.",
+            where=where,
+            evidence="a training on series takes a step on its first and its last window before it begins, and writes "
+            "the cause of a bad step into diagnosis.json of its run",
+            next_command="python run.py --task_name forecast --guard_level full and the other flags of the training: "
+            "it names the first tensor that is not finite",
+        )
 
 
 def new_folder(settings: Settings) -> Path:

@@ -360,6 +360,30 @@ def test_bad_input_ends_with_one_message_and_without_a_run(
     assert told in said and "next:" in said and "Traceback" not in said and not runs(folder)
 
 
+def test_the_diagnosis_of_a_training_on_series_is_refused_with_what_looks_at_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To hear of a prepared table that is missing, or of another model, helps nobody whose forecast met NaN."""
+    folder = write(tmp_path / "series")
+    assert program.main(words(folder, "--references", "none")) == 0
+    (run,) = runs(folder)
+    capsys.readouterr()
+    places = ["--root_path", str(folder), "--device", "cpu"]
+    for more, where in (
+        (["--model", "timer_xl"], "--model timer_xl"),
+        (["--split_rows", "300", "400", "500", "--references", "none"], "--split_rows, --references"),
+        (["--run", str(run)], f"--run {run}"),
+    ):
+        assert program.main(["--task_name", "diagnose", *places, *more]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("CONFIG: The diagnosis looks at trainings that say whether it rains")
+        assert f"where:    {where}\n" in said and "python run.py --task_name forecast --guard_level full" in said
+    assert program.main(words(folder, "--references", "none", "--guard_level", "full")) == 0
+    # OpenLTM's scripts give a forecast length whatever the task is.
+    assert program.main(["--task_name", "diagnose", *places, "--test_pred_len", "2", "--preset", "smoke"]) == 3
+    assert "DATA_MISSING" in capsys.readouterr().err
+
+
 def test_help_shows_the_flags_of_a_forecast_to_a_forecast_alone() -> None:
     """Flags of rain and of series side by side would each seem to matter for both."""
     forecast, rain = (
