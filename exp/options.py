@@ -17,11 +17,10 @@ RELEASED_WEIGHTS = Path(RunConfig().pretrain_model_path)
 SMALL_ENCODER = Path("checkpoints/small_encoder/encoder.pt")
 # The smoke preset trains for one epoch; an option that thaws its encoder needs a second one to do it in.
 SMOKE_EPOCHS = 2
-# The published encoder is univariate and was trained with instance norm: each variable is read alone, and the levels
+# The released encoder is univariate and was trained with instance norm: each variable is read alone, and the levels
 # that the norm takes away stand beside what it says.
 AS_PRETRAINED: dict[str, Any] = {"use_norm": True, "variate_mode": "independent", "level_statistics": True}
 FIRST_EPOCHS = 5
-GET_CHECKPOINT = Path("scripts") / "get_checkpoint.sh"
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ OPTIONS: dict[str, Option] = {
             "all of the file loaded, low rate",
             "full",
             # As in the notes: 1e-7 times the number of the epoch in the first five, then 1e-6.
-            {**AS_PRETRAINED, "learning_rate": 1e-6, "warmup_epochs": FIRST_EPOCHS, "warmup_start_lr": 1e-7},
+            {"learning_rate": 1e-6, "warmup_epochs": FIRST_EPOCHS, "warmup_start_lr": 1e-7},
             True,
             (0.72, 0.78),
             (4, 6),
@@ -71,7 +70,7 @@ OPTIONS: dict[str, Option] = {
             "embedding and lower half of the layers loaded",
             "full",
             # Fresh layers above loaded ones: a rate that falls towards the bottom teaches these and spares those.
-            {**AS_PRETRAINED, "load_parts": "", "learning_rate": 1e-4, "layer_decay": 0.8},
+            {"load_parts": "", "learning_rate": 1e-4, "layer_decay": 0.8},
             True,
         ),
         Option(
@@ -80,7 +79,6 @@ OPTIONS: dict[str, Option] = {
             "frozen encoder first, then everything, gently",
             "full",
             {
-                **AS_PRETRAINED,
                 "freeze_encoder_epochs": FIRST_EPOCHS,
                 "learning_rate": 1e-5,
                 "rate_ratios": "1,10,100",
@@ -93,7 +91,7 @@ OPTIONS: dict[str, Option] = {
             "option_f_linear_probe",
             "frozen encoder, the head alone learns",
             "full",
-            {**AS_PRETRAINED, "tune": "head", "learning_rate": 1e-3},
+            {"tune": "head", "learning_rate": 1e-3},
             True,
         ),
     )
@@ -143,6 +141,9 @@ def command(letter: str, typed: Sequence[str], *, smoke_weights: Path | None = N
     if SMOKE in asked:
         own["train_epochs"] = SMOKE_EPOCHS
     own |= option.flags
+    # Our own encoders were trained as their presets say: with all variables in one window and without the norm.
+    if option.has_weights and not {SMOKE, ENCODER} & set(asked):
+        own |= AS_PRETRAINED
     if option.has_weights and values.get("adaptation", True):
         own |= {"adaptation": True, "pretrain_model_path": _weights(asked, smoke_weights)}
     else:
@@ -188,7 +189,7 @@ def _ways_to_weights(letter: str, path: Path) -> str:
             f"{script} --pretrain_model_path RUN/best.pt starts from it"
         )
     return (
-        f"bash {GET_CHECKPOINT} FILE|URL places the released file; "
+        "bash scripts/get_checkpoint.sh FILE|URL places the released file; "
         f"{script} starts from our own small encoder, {SMALL_ENCODER}"
     )
 

@@ -36,6 +36,7 @@ def test_the_options_are_those_of_the_notes() -> None:
     assert rates == (1e-7, 5, 1e-6) and transfer["load_parts"] == []
     assert flags_of("D")["load_parts"] == ["embedding", "layers.0-3"]
     assert flags_of("E")["freeze_encoder_epochs"] == 5 and flags_of("E")["rate_ratios"] == [1, 10, 100]
+    assert transfer["use_norm"] and transfer["variate_mode"] == "independent" and transfer["level_statistics"]
     assert flags_of("F")["tune"] == "head" and flags_of("F")["cache_frozen_encoder"]
 
 
@@ -51,7 +52,8 @@ def test_weights_fit_the_size_that_is_asked_for(letter: str) -> None:
     """A file of another width would be refused after the data were read, or worse, the wrong one would be loaded."""
     assert flags_of(letter)["pretrain_model_path"] == "checkpoints/timer_xl/checkpoint.pth"
     small = flags_of(letter, "--preset", "encoder")
-    assert small["pretrain_model_path"] == "checkpoints/small_encoder/encoder.pt" and small["d_model"] == 192
+    assert small["pretrain_model_path"] == "checkpoints/small_encoder/encoder.pt" and small["d_model"] == 128
+    assert not small["use_norm"] and small["variate_mode"] == "joint" and small["encoder_features"] == "states"
     assert flags_of(letter, "--preset", "smoke")["pretrain_model_path"] == "smoke.pt"
     assert flags_of(letter, "--preset", "encoder", "--pretrain_model_path", "x.pt")["pretrain_model_path"] == "x.pt"
 
