@@ -23,6 +23,7 @@ from data_provider.sniff import DOWNLOAD_AGAIN, ZIP, require_readable
 from data_provider.time_axis import HOUR, stamp
 from data_provider.units import QUANTITIES, to_canonical
 from utils.errors import DataError, ForeseenError
+from utils.files import below
 
 ATTRIBUTION = (
     "Contains modified Copernicus Climate Change Service information. Neither the European Commission nor ECMWF is "
@@ -158,11 +159,7 @@ def find_files(folder: Path) -> list[Path]:
     """
     if folder.is_file():
         return [folder]
-    found = sorted(
-        path
-        for path in (folder.rglob("*") if folder.is_dir() else ())
-        if path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )
+    found = [path for path in below(folder) if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
     if found:
         return found
     if not folder.is_dir():

@@ -20,7 +20,7 @@ from data_provider.series import Series, lay
 from data_provider.sniff import require_readable
 from data_provider.table_errors import unreadable
 from utils.errors import DataError
-from utils.files import sha256
+from utils.files import below, sha256
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -40,8 +40,7 @@ def find(path: Path, exclude: tuple[str, ...] = ()) -> list[Path]:
     Raises:
         DataError: ``DATA_MISSING``, there is none.
     """
-    below = sorted(path.rglob("*")) if path.is_dir() else [path] if path.is_file() else []
-    usable = [file for file in below if file.is_file() and file.suffix.lower() in SUFFIXES and file.name[0] != "."]
+    usable = [file for file in below(path) if file.suffix.lower() in SUFFIXES and file.name[0] != "."]
     # A prepared table stands there twice, as NetCDF and as CSV.
     tables = {file.with_suffix("") for file in usable if file.suffix == ".nc"}
     usable = [file for file in usable if not (file.suffix == ".csv" and file.with_suffix("") in tables)]

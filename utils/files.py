@@ -41,6 +41,21 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
             temporary.unlink()
 
 
+def below(place: Path) -> list[Path]:
+    """Return the file, or all files below a folder and the folders linked into it, each once, sorted."""
+    if place.is_file():
+        return [place]
+    found, seen = [], set()
+    for folder, names, files in os.walk(place, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link leads back to where we have been
+            names.clear()
+            continue
+        seen.add(real)
+        found += [Path(folder, name) for name in files]
+    return sorted(path for path in found if path.is_file())
+
+
 def require_space(folder: Path, needed_bytes: int, advice: str = "choose another place") -> None:
     """Require free space before anything is written.
 
