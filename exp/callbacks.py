@@ -125,7 +125,7 @@ class BestCheckpoint(Callback):
     Args:
         run: run directory.
         score: name of the validation score.
-        patience: epochs without improvement before stopping.
+        patience: epochs without improvement before stopping, once all parts that are to learn do.
         description: what the weights belong to, for the JSON beside them.
         as_safetensors: write best.safetensors too.
         advice: what to type when the score is not finite and no step says why.
@@ -162,14 +162,15 @@ class BestCheckpoint(Callback):
             self.undefined = 0
             if self._is_better(value):
                 self._keep(trainer, value, row["epoch"])
-        if not self.stops_after(row["epoch"]):
+        if not self.stops(trainer):
             return False
         logger.info("No better %s for %d epochs: stopping.", self.score, self.patience)
         return True
 
-    def stops_after(self, epoch: int) -> bool:
-        """Return whether patience is over."""
-        return epoch - self.best_epoch >= self.patience
+    def stops(self, trainer: Trainer) -> bool:
+        """Return whether patience is over; it begins anew with the last stage, which must not be missed for it."""
+        since = max(self.best_epoch, trainer.stages.first_epochs[-1] - 1)
+        return trainer.epoch - since >= self.patience
 
     def state(self) -> dict[str, Any]:
         """Return the best score, its epoch and how many undefined ones there were."""

@@ -89,8 +89,8 @@ class Callback(ABC):
     def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
         """See one row of the history, already complete; return True to stop the training."""
 
-    def stops_after(self, epoch: int) -> bool:  # noqa: ARG002
-        """Return whether what it remembers is a reason to train no further epoch after this one."""
+    def stops(self, trainer: Trainer) -> bool:  # noqa: ARG002
+        """Return whether what it remembers is a reason to train no further epoch after the trainer's last one."""
         return False
 
     def state(self) -> dict[str, Any]:

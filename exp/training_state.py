@@ -99,7 +99,7 @@ def restore(trainer: Trainer, state: Mapping[str, Any], source: Path) -> None:
     for callback in trainer.callbacks:
         callback.load_state(progress["callbacks"].get(type(callback).__name__, {}))
     # With more patience than when it was saved, a training that had stopped goes on.
-    trainer.is_stopped = progress["is_stopped"] and any(one.stops_after(trainer.epoch) for one in trainer.callbacks)
+    trainer.is_stopped = progress["is_stopped"] and any(one.stops(trainer) for one in trainer.callbacks)
     # The weights at the start of the epoch are not kept: without them a diagnosis has one experiment less.
     trainer.epoch_start = {}
     if sampler != _sampler(trainer) and len(trainer.history) < trainer.epoch:

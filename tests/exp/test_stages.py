@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from exp.callbacks import BestCheckpoint
 from exp.guard import GuardConfig
 from exp.objective import Objective
 from exp.parts import part_of
 from exp.stages import Stages
-from exp.trainer import Trainer, TrainerConfig
+from exp.trainer import Callback, Trainer, TrainerConfig
 from exp.transfer_config import TransferConfig
 from layers.low_rank import add_low_rank
 from models import timer_xl_classifier
@@ -38,7 +39,7 @@ def classifier() -> timer_xl_classifier.Model:
     return timer_xl_classifier.Model(Sizes())
 
 
-def trainer_of(model: torch.nn.Module, epochs: int = 4, **flags) -> Trainer:
+def trainer_of(model: torch.nn.Module, epochs: int = 4, callbacks: tuple[Callback, ...] = (), **flags) -> Trainer:
     """Return a trainer of a few steps an epoch."""
     return Trainer(
         model,
@@ -48,8 +49,22 @@ def trainer_of(model: torch.nn.Module, epochs: int = 4, **flags) -> Trainer:
         window_set(),
         evaluate=lambda _: {},
         seed=0,
+        callbacks=callbacks,
         transfer=TransferConfig(**flags),
     )
+
+
+def test_patience_does_not_end_a_run_before_its_last_stage(tmp_path: Path) -> None:
+    """A head that is soon done while the encoder is frozen would end a frozen warm-up as a probe, unsaid."""
+
+    class Scripted(Callback):
+        def on_epoch_end(self, trainer: Trainer, row: dict) -> bool:  # noqa: ARG002
+            row["validation_loss"] = 0.5 if row["epoch"] == 1 else 0.6
+            return False
+
+    best = BestCheckpoint(tmp_path, "loss", 2)
+    trainer = trainer_of(classifier(), epochs=9, callbacks=(Scripted(), best), freeze_encoder_epochs=5)
+    assert len(trainer.fit()) == 7 and best.best_epoch == 1
 
 
 def learning(model: torch.nn.Module, epoch: int, epochs: int = 30, **flags) -> set[str]:

@@ -322,8 +322,8 @@ def test_a_callback_that_sees_no_epoch_is_refused_when_it_is_made() -> None:
     """It would end the run after the first epoch, hours later."""
 
     class Forgetful(Callback):
-        def stops_after(self, epoch: int) -> bool:
-            return epoch > 3
+        def stops(self, trainer: Trainer) -> bool:
+            return trainer.epoch > 3
 
     with pytest.raises(TypeError, match="on_epoch_end"):
         Forgetful()  # type: ignore[abstract]
