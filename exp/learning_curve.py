@@ -124,17 +124,25 @@ def words_of(cell: Cell, config: CurveConfig) -> list[str]:
 
 
 def measure(config: CurveConfig) -> None:
-    """Run what is missing and write table and picture after each cell, so that a part of the curve can be read."""
+    """Run what is missing and write table and picture after each cell, so that a part of the curve can be read.
+
+    Raises:
+        Interrupted: with how many cells are there; the same command goes on.
+        ForeseenError: a run is at fault; the message is its own.
+    """
     todo = cells(config)
     rows: list[dict[str, Any]] = []
     for number, cell in enumerate(todo, start=1):
-        signals.check()
         started = time.monotonic()
-        with _quiet():
-            settings = command_line.read(words_of(cell, config))
-            run = _finished(settings)
-            is_new = run is None
-            run = run or rain_classification.train(settings)[0]
+        try:
+            with _quiet():
+                settings = command_line.read(words_of(cell, config))
+                run = _finished(settings)
+                is_new = run is None
+                run = run or rain_classification.train(settings)[0]
+        except signals.Interrupted:
+            there = f"{len(rows)} of {len(todo)} cells are there, and the state of the one that was cut"
+            raise signals.Interrupted(where=config.checkpoints, evidence=there) from None
         rows.append(_row(cell, run))
         told = f"{time.monotonic() - started:.0f} s" if is_new else "was there"
         logger.info("%3d/%d  %-32s ROC AUC %s  %s", number, len(todo), cell.name, _short(rows[-1]["roc_auc"]), told)
@@ -201,4 +209,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signals.install()
     sys.exit(main())

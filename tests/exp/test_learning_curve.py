@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,7 @@ from exp.learning_curve import Cell, CurveConfig
 from exp.settings import Settings
 from models import build
 from tests import make_table
+from tests.conftest import ROOT
 from utils.errors import UsageError
 
 SMALL = "--preset smoke --variate_mode independent --encoder_features states --seq_len 48 --sample_stride_hours 6"
@@ -79,6 +85,33 @@ def test_what_is_there_is_not_done_again(folder: Path) -> None:
     assert before == after and len(before) == 6
 
 
+def test_a_signal_ends_it_with_what_is_there_and_the_same_command_goes_on(folder: Path, tmp_path: Path) -> None:
+    """Hours into a curve a scheduler's SIGTERM must leave the cells, say so and end with 75."""
+    own = config(folder, checkpoints=str(tmp_path / "runs"), sizes=("30",), flags=f"{SMALL} --train_epochs 400")
+    words = [sys.executable, "-u", "-m", "exp.learning_curve"]
+    for field in fields(CurveConfig):
+        value = getattr(own, field.name)
+        if value is not None:
+            listed = list(value) if isinstance(value, tuple) else [str(value)]
+            words += [f"--{field.name}={listed[0]}"] if len(listed) == 1 else [f"--{field.name}", *listed]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        state = wait_for(tmp_path / "runs", "*/*/metrics.jsonl")
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 75 and "0 of 3 cells are there" in said and "start the same command again" in said
+    assert (state.parent / "last.pt").is_file()
+
+
+def wait_for(place: Path, pattern: str) -> Path:
+    """Return the first file of a pattern as soon as there is one."""
+    for _ in range(600):
+        found = list(place.glob(pattern))
+        if found:
+            return found[0]
+        time.sleep(0.1)
+    raise AssertionError(f"no {pattern} in {place}")
+
+
 def test_other_flags_are_another_cell(folder: Path) -> None:
     """Cells of other settings under the old name would mix two curves."""
     learning_curve.measure(config(folder, sizes=("30",), methods=("scratch",), flags=f"{SMALL} --learning_rate 1e-2"))
@@ -95,7 +128,7 @@ def test_a_probe_starts_from_the_weights_and_scratch_does_not(folder: Path) -> N
 def test_the_frozen_warmup_thaws_half_way(folder: Path) -> None:
     """Frozen to the end it would be the probe under another name."""
     settings = settings_of(Cell("frozen_warmup", "30", 0), folder)
-    assert settings.transfer.freeze_encoder_epochs * 2 == settings.trainer.train_epochs == 30
+    assert settings.transfer.freeze_encoder_epochs * 2 == settings.trainer.train_epochs == 20
 
 
 def test_the_table_shows_means_spread_and_constant_answers() -> None:
