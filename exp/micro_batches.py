@@ -95,25 +95,26 @@ def saved_bytes(
     On the device `meta` nothing is computed, so any size can be counted anywhere.
     """
     own = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
-    seen: dict[int, int] = {}
+    seen: dict[int, torch.UntypedStorage] = {}
 
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
+    def pack(tensor: torch.Tensor) -> None:
+        # The graph is given nothing to keep: an output that its own graph holds would never be freed. The storages
+        # are held here, since the place of one that is freed is taken by the next.
         # Known by its storage: on the device `meta` all data pointers are zero.
         storage = tensor.untyped_storage()
         if storage._cdata not in own:
-            seen[storage._cdata] = storage.nbytes()
-        return tensor
+            seen[storage._cdata] = storage
 
     ids = torch.zeros(count, dtype=torch.long, device=windows.device)
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(pack, lambda packed: packed):
         with autocast(windows.device, precision):
             logits = model(windows.inputs(ids), windows.marks[ids])
         result = loss(logits.float(), windows.targets(ids))
     del result
     for name, buffer in model.named_buffers():
         buffer.copy_(buffers[name])
-    return sum(seen.values())
+    return sum(storage.nbytes() for storage in seen.values())
 
 
 def total_memory(device: torch.device) -> int:

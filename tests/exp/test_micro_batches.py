@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from types import SimpleNamespace
 
 import pytest
@@ -44,6 +45,17 @@ def test_mixed_precision_fits_more_windows(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("exp.micro_batches.total_memory", lambda device: room)
     assert fitting_batch_size(model, LOSS, windows, 64, BF16) == 64
     assert fitting_batch_size(model, LOSS, windows, 64) < 64
+
+
+def test_counting_leaves_nothing_behind() -> None:
+    """What two windows keep of a large model is hundreds of megabytes, for as long as the process lives."""
+    model, windows = tiny()
+    counts = []
+    for _ in range(3):
+        saved_bytes(model, LOSS, windows, 3)
+        gc.collect()
+        counts.append(sum(issubclass(type(value), torch.Tensor) for value in gc.get_objects()))
+    assert counts[2] == counts[1] == counts[0]
 
 
 def test_a_model_without_numbers_can_be_counted() -> None:
