@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import nn
 
-from data_provider.windows import WindowSet
-from exp import flops, forecasters
-from exp.diagnosis.model_check import random_windows
+import models
+from data_provider.series_windows import SeriesIndex, SeriesWindows
+from exp import forecasters
+from exp.diagnosis.model_check import RANDOM_WINDOWS, random_windows
+from exp.forecast_training import ForecastTraining, lengths_of
 from exp.forecasters import NetworkForecaster
 from exp.micro_batches import Activations, largest_fitting, measure, state_bytes, usable
+from exp.objective import Windows
 from exp.settings import Dimensions, Settings, context_length, resolve
 
+Training = NetworkForecaster | ForecastTraining
 META = torch.device("meta")
 HALF = torch.bfloat16
 SMALLER_PRESETS = ("small", "tiny")
@@ -25,55 +30,50 @@ SMALLER_PRESETS = ("small", "tiny")
 
 @dataclass(frozen=True)
 class Costs:
-    """What a network takes; bytes and floating point operations.
+    """What a network takes, in bytes.
 
     Attributes:
-        parameters: numbers that are learned or frozen.
-        weights: bytes of these; gradients take as much, the two moments of AdamW twice as much.
-        tensors: bytes of all that a weights file holds, running statistics included.
-        state: bytes of weights, gradients and moments.
-        flops: of one window.
+        weights: of all parameters; gradients take as much, the two moments of AdamW twice as much.
+        tensors: of all that a weights file holds, running statistics included.
+        state: of weights, gradients and moments.
         here: activations on this device, in the precision of the run.
         here_half: on this device in half precision.
         elsewhere: on a card, in the precision of the run, at most.
         elsewhere_half: on a card in half precision, at most.
     """
 
-    parameters: int
     weights: int
     tensors: int
     state: int
-    flops: flops.Flops
     here: Activations
     here_half: Activations
     elsewhere: Activations
     elsewhere_half: Activations
 
 
-def count(forecaster: NetworkForecaster, windows: WindowSet) -> Costs:
+def count(training: Training, dimensions: Dimensions, windows: Windows) -> Costs:
     """Count what a network takes, without a step.
 
     Args:
-        forecaster: the network, on its device.
+        training: the network, on its device, and its flags.
+        dimensions: of the data.
         windows: any windows of the right sizes, on that device.
     """
-    model, loss = forecaster.model, forecaster.loss
+    model, loss = training.model, training.loss
     single = measure(model, loss, windows)
     half = measure(model, loss, windows, HALF)
-    empty, nothing = on_no_device(forecaster.settings, forecaster.dimensions)
+    empty, nothing = on_no_device(training.settings, dimensions)
     card = measure(empty, _mean, nothing)
     # No precision but single exists on `meta`; what half precision saves is taken from this device.
     copies_of_weights = state_bytes(model) // 8
     card_half = Activations(card.fixed + copies_of_weights, card.per_window * half.per_window // single.per_window)
-    precision = forecaster.objective(windows.device).precision
+    precision = training.objective(windows.device).precision
     # `auto` is single precision on a CPU, but not on a card.
-    is_half = forecaster.settings.trainer.amp != "off"
+    is_half = training.settings.trainer.amp != "off"
     return Costs(
-        parameters=forecaster.cost()["parameters"],
         weights=sum(parameter.nbytes for parameter in model.parameters()),
         tensors=sum(tensor.nbytes for tensor in model.state_dict().values()),
         state=state_bytes(model),
-        flops=flops.of_a_window(empty, nothing),
         here=single if precision is None else half,
         here_half=half,
         elsewhere=card_half if is_half else card,
@@ -81,12 +81,23 @@ def count(forecaster: NetworkForecaster, windows: WindowSet) -> Costs:
     )
 
 
-def on_no_device(settings: Settings, dimensions: Dimensions) -> tuple[nn.Module, WindowSet]:
+def on_no_device(settings: Settings, dimensions: Dimensions) -> tuple[nn.Module, Windows]:
     """Return the network of the flags and windows for it on the device `meta`: sizes, and no numbers."""
+    if settings.run.task_name == "forecast":
+        with META:
+            return models.build(settings.run.model, settings.model), _series_windows(settings, dimensions)
     with META:
         forecaster = forecasters.build(settings, dimensions, META)
     assert isinstance(forecaster, NetworkForecaster)
     return forecaster.model, random_windows(dimensions, META)
+
+
+def _series_windows(settings: Settings, dimensions: Dimensions) -> SeriesWindows:
+    lengths = lengths_of(settings)
+    length = lengths.context + lengths.ahead
+    index = SeriesIndex(np.arange(RANDOM_WINDOWS) * length, np.zeros(RANDOM_WINDOWS, np.int64))
+    rows = torch.empty(RANDOM_WINDOWS * length, dimensions.n_variables, device=META)
+    return SeriesWindows(rows, index, lengths, [], META)
 
 
 def on_a_card(settings: Settings, dimensions: Dimensions) -> tuple[int, Activations]:
@@ -134,7 +145,7 @@ def fit(
     Args:
         settings: flags of the training.
         dimensions: of the data.
-        state: bytes of weights, gradients and moments.
+        state: of weights, gradients and moments.
         activations: in the precision of the run.
         half: in half precision.
         memory: bytes there are.
@@ -146,7 +157,7 @@ def fit(
     at_once = min(config.micro_batch_size or largest, batch)
     room = usable(state, memory)
     if activations.of(largest) > room:
-        advice = f"not even one window at a time fits; {_smaller(dimensions, memory)}"
+        advice = f"not even one window at a time fits; {_smaller(settings.run.task_name, dimensions, memory)}"
     elif at_once > largest:
         advice = f"{at_once} windows at once are too many: --micro_batch_size {largest} fits (the step stays the same)"
     elif at_once < batch:
@@ -161,10 +172,10 @@ def fit(
     return Fit(memory, at_once, state + activations.of(at_once), activations.of(at_once) <= room, advice)
 
 
-def _smaller(dimensions: Dimensions, memory: int) -> str:
+def _smaller(task_name: str, dimensions: Dimensions, memory: int) -> str:
     """Name the largest smaller option whose windows fit one at a time."""
     for preset in SMALLER_PRESETS:
-        settings = Settings.from_values(resolve({"preset": (preset,)}), {})
+        settings = Settings.from_values(resolve({"preset": (preset,), "task_name": task_name}), {})
         own = replace(dimensions, context_length=context_length(settings))
         state, activations = on_a_card(settings, own)
         if activations.of(1) <= usable(state, memory):

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from data_provider.windows import WindowSet
+from exp.objective import Windows
 from layers.transformer import InnerAttention, PointwiseLinear
 
 
@@ -37,11 +37,11 @@ class Flops:
         return self.forward + self.backward
 
 
-def of_a_window(model: nn.Module, windows: WindowSet) -> Flops:
+def of_a_window(model: nn.Module, windows: Windows) -> Flops:
     """Add up the matrix products of one window.
 
     Args:
-        model: called as `model(x (B, L, V), marks (B, M))`; on the device `meta` nothing is computed.
+        model: called as `model(windows.inputs(ids), marks (B, M))`; on the device `meta` nothing is computed.
         windows: on the device of the model.
     """
     forward, backward = 0, 0
@@ -54,13 +54,14 @@ def of_a_window(model: nn.Module, windows: WindowSet) -> Flops:
         backward += cost * (_learns(module, inputs[0]) + inputs[0].requires_grad)
 
     hooks = [module.register_forward_hook(see) for module in model.modules() if type(module) in FORMULAS]
-    was_training = model.training
+    modes = {module: module.training for module in model.modules()}
     try:
         model.eval()
         ids = torch.zeros(1, dtype=torch.long, device=windows.device)
         model(windows.inputs(ids), windows.marks[ids])
     finally:
-        model.train(was_training)
+        for module, mode in modes.items():
+            module.training = mode
         for hook in hooks:
             hook.remove()
     return Flops(forward, backward)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from data_provider.series_windows import SeriesWindows
+from data_provider.series_windows import Lengths, SeriesWindows
 from exp import forecast_scoring
 from exp.callbacks import BestCheckpoint, EpochWarnings
 from exp.diagnosis.attribution import attribute
@@ -21,7 +21,7 @@ from exp.diagnosis.replay import Suspect, own_copy, replay
 from exp.diagnosis.verdict import Verdict
 from exp.network_training import METRICS_FILE, NetworkTraining
 from exp.objective import Objective, Tally
-from exp.settings import Settings
+from exp.settings import Settings, context_length
 from exp.state_keeper import Keeping
 from exp.trainer import Callback, Explain, Row, Trainer
 from utils.run_directory import append_json_line
@@ -35,6 +35,17 @@ def _absolute(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 ABSOLUTE_ERROR = Tally(name="train_mae", short="mae", count=_absolute)
+
+
+def lengths_of(settings: Settings) -> Lengths:
+    """Return how long the windows of training and validation are: they reach an output token ahead."""
+    config = settings.model
+    return Lengths(
+        context=context_length(settings),
+        ahead=config.output_token_len,
+        input_token=config.input_token_len,
+        output_token=config.output_token_len,
+    )
 
 
 class ForecastLog(Callback):

@@ -107,7 +107,7 @@ class NetworkForecaster(NetworkTraining):
         )
         keeper = self.keeper(run, best, keeping)
         entropy = base_rate_entropy(splits.train.index.label)
-        frozen = self._frozen_encoder(splits.train.device, run)
+        frozen = self.frozen_encoder(splits.train.device, run)
         trainer = Trainer(
             self.model,
             self.objective(splits.train.device),
@@ -137,11 +137,16 @@ class NetworkForecaster(NetworkTraining):
             if frozen is not None:
                 frozen.release()
 
-    def _frozen_encoder(self, device: torch.device, run: Path) -> FrozenEncoder | None:
-        """Return what runs a frozen encoder once, for a model whose encoder and head can be told apart."""
+    def frozen_encoder(self, device: torch.device, folder: Path) -> FrozenEncoder | None:
+        """Return what runs a frozen encoder once, for a model whose encoder and head can be told apart.
+
+        Args:
+            device: of the training.
+            folder: for what fits no memory.
+        """
         if not self.settings.transfer.cache_frozen_encoder or not hasattr(self.model, "encode"):
             return None
-        return FrozenEncoder(self.model, self.precision(device), self.evaluation_batch, run)
+        return FrozenEncoder(self.model, self.precision(device), self.evaluation_batch, folder)
 
     def objective(self, device: torch.device) -> Objective:
         """Return what a step of this training minimises."""

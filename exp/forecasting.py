@@ -32,9 +32,9 @@ from exp import (
 from exp.diagnosis.report import Diagnosis
 from exp.finished_runs import find_run, stored_settings
 from exp.forecast_scoring import Forecast
-from exp.forecast_training import ForecastTraining, SeriesExplainer, require_sound_step
+from exp.forecast_training import ForecastTraining, SeriesExplainer, lengths_of, require_sound_step
 from exp.scoring import ERA5_ATTRIBUTION
-from exp.settings import Dimensions, Settings, context_length
+from exp.settings import Dimensions, Settings
 from exp.state_keeper import Keeping
 from exp.verified_states import Point
 from utils import checkpoint, run_directory
@@ -79,7 +79,7 @@ def train(settings: Settings) -> list[Path]:
         checkpoint.require(Path(settings.run.pretrain_model_path))
     device = choose_device(settings.run.device, settings.run.gpu)
     data = load_series(settings.series, device)
-    sets = _windows(settings, data)
+    sets = windows(settings, data)
     runs, results = training_run.each_seed(plan, lambda settings, point: _train_one(settings, data, sets, point))
     if len(runs) > 1:
         _summarise(runs, results)
@@ -104,7 +104,7 @@ def score_again(settings: Settings) -> Path:
     data = load_series(again.series, device, list(fitted.values()))
     if run_directory.read_json(run / "environment.json")["data_sha256"] != data.sha256:
         logger.warning("The files have changed since the run was trained; its statistics and borders are kept.")
-    training = ForecastTraining(_model(again, device), again)
+    training = ForecastTraining(model(again, device), again)
     weights = checkpoint.load(run / "best.pt")
     require_no_error(judge(weights, run / "best.pt"))
     training.model.load_state_dict(weights)
@@ -113,7 +113,7 @@ def score_again(settings: Settings) -> Path:
     logger.info("Scoring %s again.", run)
     own = run_directory.read_json(run / run_directory.FINISHED_FILE)
     facts = {name: own[name] for name in ("cost", "skipped_steps", "stopped_by")}
-    _score_and_write(training, data, _windows(again, data), again, folder, facts)
+    _score_and_write(training, data, windows(again, data), again, folder, facts)
     return folder
 
 
@@ -128,8 +128,14 @@ def _require_loss(settings: Settings) -> None:
         )
 
 
-def _windows(settings: Settings, data: SeriesData) -> WindowSets:
-    context, config = context_length(settings), settings.model
+def windows(settings: Settings, data: SeriesData) -> WindowSets:
+    """Cut all windows of a run, and say how many.
+
+    Raises:
+        DataError: ``NO_WINDOWS``, a split has none.
+    """
+    token = lengths_of(settings)
+    context = token.context
     dropped = settings.series.seq_len - context
     if dropped:
         logger.info(
@@ -137,12 +143,6 @@ def _windows(settings: Settings, data: SeriesData) -> WindowSets:
             context,
             dropped,
         )
-    token = Lengths(
-        context=context,
-        ahead=config.output_token_len,
-        input_token=config.input_token_len,
-        output_token=config.output_token_len,
-    )
     horizon = Lengths(**asdict(token) | {"ahead": settings.forecast.test_pred_len})
     before = None
     if "ridge" in settings.forecast.references:
@@ -153,32 +153,38 @@ def _windows(settings: Settings, data: SeriesData) -> WindowSets:
     return sets
 
 
-def _model(settings: Settings, device: torch.device) -> torch.nn.Module:
+def dimensions_of(data: SeriesData, sets: WindowSets) -> Dimensions:
+    """Return the sizes that only the series know."""
+    return Dimensions(0, data.n_channels, sets.train.context_length, 0, len(data.strands), 1, None)
+
+
+def model(settings: Settings, device: torch.device) -> torch.nn.Module:
+    """Return the network of the flags, with fresh weights."""
     return models.build(settings.run.model, settings.model).to(device)
 
 
 def _train_one(
     settings: Settings, data: SeriesData, sets: WindowSets, point: Point | None
 ) -> tuple[Path, dict[str, Any]]:
-    windows = [len(part) for part in (sets.train, sets.validation, sets.test)]
+    counts = [len(part) for part in (sets.train, sets.validation, sets.test)]
     if point is not None:
-        now = forecast_description.of_data(data, windows)
+        now = forecast_description.of_data(data, counts)
         resume.require_same_data(now, point, allowed=settings.checkpoint.allow_resume_changes)
     seed_everything(settings.run.seed)
-    model = _model(settings, data.device)
-    loaded = _load(model, settings) if point is None else ""
-    training = ForecastTraining(model, settings)
+    network = model(settings, data.device)
+    loaded = _load(network, settings) if point is None else ""
+    training = ForecastTraining(network, settings)
     channels = data.strands[0].channels if data.n_channels > 1 else ("value",)
     require_sound_step(training, sets.train, channels)
-    dimensions = Dimensions(0, data.n_channels, sets.train.context_length, 0, len(data.strands), 1, None)
+    dimensions = dimensions_of(data, sets)
     with training_run.hold(settings, data.device, point) as held:
         run = held.run
         if loaded:
             logger.info("%s", loaded)
         if held.needs_description:
-            forecast_description.write(run, settings, data, windows, dimensions)
+            forecast_description.write(run, settings, data, counts, dimensions)
         explain = SeriesExplainer(run, settings, dimensions, channels, Diagnosis(subject={"run": str(run)}))
-        description = forecast_description.of_state(settings, data, windows, dimensions)
+        description = forecast_description.of_state(settings, data, counts, dimensions)
         keeping = Keeping(description=description, point=point, touch=held.touch)
         try:
             training.fit(sets.train, sets.validation, run, explain, keeping)

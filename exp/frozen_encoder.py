@@ -29,6 +29,7 @@ from utils.files import require_space, storage_error
 logger = logging.getLogger(__name__)
 # Of the memory of a device: the rest belongs to table, model and other programs.
 MEMORY_SHARE = 0.2
+DIFFERENT = 2
 ADVICE = "choose another folder with --checkpoints, or run the encoder in every step with --cache_frozen_encoder no"
 
 
@@ -102,7 +103,7 @@ class FrozenEncoder:
         Raises:
             StorageError: it fits neither device nor host, and the disk does not take it.
         """
-        key = self._key_now()
+        key = self.key()
         if key != self._key:
             self.release()
             self._key = key
@@ -115,11 +116,26 @@ class FrozenEncoder:
         self._kept.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _key_now(self) -> str:
-        """Return what decides the values besides the windows: weights of the encoder, flags, precision."""
+    def key(self) -> str:
+        """Return what decides the values besides the windows: weights of the encoder, flags, precision.
+
+        It is worked out for each split in every epoch.
+        """
         weights = [module.state_dict() for module in self.model.encoder_modules()]
         flags = hashlib.sha256(repr((self.model.config, self.precision)).encode()).hexdigest()
         return content_hash(weights) + flags
+
+    @torch.no_grad()
+    def once(self, windows: WindowSet, ids: torch.Tensor) -> torch.Tensor:
+        """Return what the encoder gives for the windows `ids` in one forward pass, `(B, ...)` in float32."""
+        with autocast(windows.device, self.precision):
+            return self.model.encode(windows.inputs(ids)).float()
+
+    def few(self, windows: WindowSet, count: int) -> EncodedWindows:
+        """Return so many windows for a look at the costs of the head: two are encoded, the others are these again."""
+        own = torch.arange(min(DIFFERENT, len(windows)), device=windows.device)
+        ids = torch.arange(count, device=windows.device) % len(own)
+        return EncodedWindows(self.once(windows, own)[ids], windows.subset(ids), with_raw=self._needs_raw())
 
     @torch.no_grad()
     def _encode(self, windows: WindowSet, title: str) -> EncodedWindows:
@@ -130,8 +146,7 @@ class FrozenEncoder:
         values: torch.Tensor | None = None
         for part in tqdm(ids.split(self.batch_size), disable=None, leave=False, desc=f"encoding {title}", unit="batch"):
             signals.check()
-            with autocast(windows.device, self.precision):
-                encoded = self.model.encode(windows.inputs(part)).float()
+            encoded = self.once(windows, part)
             if values is None:
                 values = self._place((len(windows), *encoded.shape[1:]), windows.device, title)
             values[part.to(values.device)] = encoded.to(values.device)
@@ -154,9 +169,9 @@ class FrozenEncoder:
     def _place(self, shape: tuple[int, ...], device: torch.device, title: str) -> torch.Tensor:
         """Return room for so many values: on the device, else on the host, else on the disk."""
         size = 4 * int(np.prod(shape))
-        for place in dict.fromkeys((device, torch.device("cpu"))):
-            if size <= MEMORY_SHARE * total_memory(place):
-                return torch.empty(shape, device=place)
+        place = memory_for(size, device)
+        if place is not None:
+            return torch.empty(shape, device=place)
         path = self.folder / f"{title}.npy"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -167,6 +182,12 @@ class FrozenEncoder:
             raise storage_error(error, path, ADVICE, needed=size) from error
         logger.info("  frozen encoder: %.1f GB do not fit the memory and are kept in %s", size / 1e9, self.folder)
         return torch.from_numpy(values)
+
+
+def memory_for(size: int, device: torch.device) -> torch.device | None:
+    """Return whose memory keeps so many bytes: the device's, else the host's; None where only the disk does."""
+    places = dict.fromkeys((device, torch.device("cpu")))
+    return next((place for place in places if size <= MEMORY_SHARE * total_memory(place)), None)
 
 
 def _take_room(path: Path) -> None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exp.dry_run import duration
 from exp.options import Option
 from exp.resume import OF_NO_CONSEQUENCE
 from exp.scoring import main_scores
+from exp.units import duration
 from utils import run_directory
 
 # In the order of the columns; the last is what the notes report.

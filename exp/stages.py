@@ -83,14 +83,15 @@ class Stages:
         """Return the stage of an epoch in one line; empty where everything always learns."""
         if self.is_plain:
             return ""
+        number = sum(first <= epoch for first in self.first_epochs)
+        return f"stage {number} of {len(self.first_epochs)}, from epoch {epoch}: {self.what_learns(model, epoch)}"
+
+    def what_learns(self, model: nn.Module, epoch: int) -> str:
+        """Return the parts that learn in an epoch, and how many of the parameters."""
         sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
         learning = [name for name in sizes if self.learns(name, epoch)]
         share = sum(sizes[name] for name in learning)
-        number = sum(first <= epoch for first in self.first_epochs)
-        return (
-            f"stage {number} of {len(self.first_epochs)}, from epoch {epoch}: {', '.join(parts_of(learning))} "
-            f"({share:,} of {sum(sizes.values()):,} parameters learn)"
-        )
+        return f"{', '.join(parts_of(learning))} ({share:,} of {sum(sizes.values()):,} parameters learn)"
 
 
 def _encoder_names(model: nn.Module) -> list[str]:

@@ -11,11 +11,12 @@ import torch
 
 import models
 import run as program
-from exp import command_line, costs, forecasters
-from exp.dry_run import GIB, duration, operations, size
+from exp import command_line, costs, dry_run_material, flops, forecasters, stage_costs
+from exp.diagnosis.model_check import random_windows
 from exp.forecasters import NetworkForecaster
-from exp.micro_batches import Activations
+from exp.micro_batches import Activations, state_bytes
 from exp.settings import Dimensions, Settings, context_length
+from exp.units import GIB, duration, operations, size
 from tests import make_table
 
 SMOKE = ["--preset", "smoke", "--root_path", ".", "--data_path", "table.csv", "--dry_run"]
@@ -130,7 +131,7 @@ def test_a_long_step_is_timed_on_a_part_of_its_windows(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A step of the full model takes minutes on a slow machine; nobody waits for several to hear of that."""
-    monkeypatch.setattr("exp.dry_run.ENOUGH_SECONDS", 1e-9)
+    monkeypatch.setattr("exp.dry_run_time.ENOUGH_SECONDS", 1e-9)
     assert program.main(SMOKE) == 0
     assert "(median of 1, of 2 windows each)" in capsys.readouterr().out
 
@@ -171,11 +172,11 @@ def test_the_count_of_this_device_is_that_of_the_precision_of_the_run() -> None:
     for words in ("--preset tiny", "--preset tiny --amp bf16"):
         forecaster = forecasters.build(command_line.read(words.split()), dimensions, torch.device("cpu"))
         assert isinstance(forecaster, NetworkForecaster)
-        found.append(costs.count(forecaster, costs.random_windows(dimensions, torch.device("cpu"))))
+        found.append(costs.count(forecaster, dimensions, random_windows(dimensions, torch.device("cpu"))))
     single, half = found
     assert half.here == single.here_half and half.here.per_window < single.here.per_window
     assert half.elsewhere == single.elsewhere_half and half.elsewhere.per_window < single.elsewhere.per_window
-    assert single.state == 16 * single.parameters
+    assert single.state == 4 * single.weights
 
 
 def test_figures_are_written_with_units_a_reader_knows() -> None:
@@ -183,3 +184,83 @@ def test_figures_are_written_with_units_a_reader_knows() -> None:
     assert (size(1.5 * 2**20), size(6.5 * GIB)) == ("1.50 MiB", "6.50 GiB")
     assert (operations(1.05e15), operations(132e6), operations(0)) == ("1.05 PFLOP", "132 MFLOP", "0 FLOP")
     assert [duration(seconds) for seconds in (0.05, 1.31, 130, 8000)] == ["50 ms", "1.31 s", "2.17 min", "2.22 h"]
+
+
+HEAD = [*SMOKE, "--tune", "head", "--train_epochs", "3"]
+STAGED = [*SMOKE, "--freeze_encoder_epochs", "2", "--train_epochs", "6", "--batch_size", "32"]
+
+
+def lines_of(said: str) -> dict[str, str]:
+    """Return title -> text of the lines of a dry run."""
+    return {line[2:15].strip(): line[16:] for line in said.splitlines() if line.startswith("  ")}
+
+
+def test_a_frozen_encoder_is_told_as_it_runs_once_and_what_is_kept_of_it_is_what_a_run_keeps(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A probe told at the price of a whole training is never started, and a cache nobody told of fills a disk."""
+    make_table.write(folder)
+    assert program.main(HEAD) == 0
+    told = lines_of(capsys.readouterr().out)
+    assert len(list(folder.iterdir())) == 1
+    assert program.main([word for word in HEAD if word != "--dry_run"]) == 0
+    (log,) = folder.glob("checkpoints/*/*/train.log")
+    kept = re.findall(r"frozen encoder: (\d+) kept for (\d+) (training|validation) windows", log.read_text())
+    for width, number, split in kept:
+        assert (
+            f"{size(4 * int(width) * int(number))} for {int(number):,} {split} windows in the memory" in told["encoder"]
+        )
+    assert len(kept) == 2 and "once" in told["time encoder"]
+    assert told["stage 1"].startswith("epochs 1 to 3: classifier (") and "on what the encoder gave" in told["stage 1"]
+    assert "for 3 epochs at most" in told["time"] and "validation" in told["time stage 1"]
+
+
+def test_each_stage_is_told_with_what_learns_in_it_and_then_the_whole_training(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Frozen epochs cost next to nothing; one figure for an epoch would be wrong for both kinds."""
+    make_table.write(folder)
+    assert program.main(STAGED) == 0
+    told = lines_of(capsys.readouterr().out)
+    assert told["stage 1"].startswith("epochs 1 to 2: classifier (")
+    assert told["stage 2"].startswith("epochs 3 to 6: embedding, layers.0, norm, head, classifier (")
+    assert "on what the encoder gave" not in told["stage 2"]
+    assert {"encoder", "time encoder", "time stage 1", "time stage 2"} <= told.keys()
+    assert "6 epochs at most" in told["arithmetic"] and "6 epochs at most" in told["time"]
+
+
+@pytest.mark.parametrize("more", [["--cache_frozen_encoder", "no"], ["--guard_level", "full"]])
+def test_an_encoder_that_runs_in_every_step_is_told_so(
+    folder: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    """Without the cache, and under the checks of every tensor, frozen epochs cost a forward pass each."""
+    assert program.main([*HEAD, *more]) == 0
+    told = lines_of(capsys.readouterr().out)
+    assert "encoder" not in told and "time encoder" not in told
+    assert "on what the encoder gave" not in told["stage 1"]
+
+
+def test_what_fits_no_memory_is_told_to_lie_on_the_disk_and_is_not_put_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever has little room has to know before the run asks for it."""
+    monkeypatch.setattr("exp.frozen_encoder.MEMORY_SHARE", 0)
+    assert program.main([*HEAD, "--checkpoints", "elsewhere"]) == 0
+    assert "on the disk, under elsewhere/peru_rainfall" in lines_of(capsys.readouterr().out)["encoder"]
+    assert not list(folder.iterdir())
+
+
+def test_the_pass_of_the_encoder_and_the_head_together_are_the_forward_pass_of_the_whole() -> None:
+    """What is left out of both would be free of charge, and what is counted in both paid twice."""
+    settings, dimensions = usual("--preset tiny --freeze_encoder_epochs 2 --train_epochs 5")
+    material = dry_run_material.random(settings, dimensions, torch.device("cpu"))
+    whole = flops.of_a_window(material.training.model, material.train)
+    stages = stage_costs.count(material, material.trainer())
+    head, everything = stages.stages
+    assert stages.encoder is not None and stages.encoder.forward + head.flops.forward == whole.forward
+    assert head.flops.training < 0.05 * everything.flops.training and everything.flops == whole
+    assert (head.first, head.last, everything.first, everything.last) == (1, 2, 3, 5)
+    n = material.n_train
+    expected = n * (stages.encoder.forward + 2 * head.flops.training + 3 * whole.training)
+    assert stages.operations(n) == expected
+    assert head.state < everything.state == state_bytes(material.training.model)
