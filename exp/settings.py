@@ -116,7 +116,7 @@ class RunConfig:
         self._check_dry_run()
 
     def _check_dry_run(self) -> None:
-        if self.dry_run and not (self.task_name == "classification" and self.is_training):
+        if self.dry_run and not (self.task_name in ("classification", "forecast") and self.is_training):
             raise UsageError(
                 "CONFIG",
                 "--dry_run tells what a training costs, and this command does not train.",

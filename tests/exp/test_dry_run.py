@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from exp.micro_batches import Activations, state_bytes
 from exp.settings import Dimensions, Settings, context_length
 from exp.units import GIB, duration, operations, size
 from tests import make_table
+from tests.exp import test_forecasting
 
 SMOKE = ["--preset", "smoke", "--root_path", ".", "--data_path", "table.csv", "--dry_run"]
 FULL, MIDDLE, SMALL = (
@@ -116,6 +118,7 @@ def test_a_table_that_cannot_be_trained_on_is_refused(folder: Path, capsys: pyte
     "words",
     [
         "--dry_run --is_training 0",
+        "--dry_run --task_name forecast --is_training 0",
         "--dry_run --task_name diagnose",
         "--dry_run_memory_gib 15",
         "--dry_run --dry_run_memory_gib 0",
@@ -264,3 +267,31 @@ def test_the_pass_of_the_encoder_and_the_head_together_are_the_forward_pass_of_t
     expected = n * (stages.encoder.forward + 2 * head.flops.training + 3 * whole.training)
     assert stages.operations(n) == expected
     assert head.state < everything.state == state_bytes(material.training.model)
+
+
+def test_pre_training_is_told_as_it_will_be_trained(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Next-token training takes hours too; its windows and its model are others than a classifier's."""
+    series = test_forecasting.write(folder / "series")
+    words = test_forecasting.words(series)
+    before = sorted(folder.rglob("*"))
+    assert program.main([*words, "--dry_run", "--dry_run_memory_gib", "15"]) == 0
+    told = lines_of(capsys.readouterr().out)
+    assert sorted(folder.rglob("*")) == before
+    assert program.main(words) == 0
+    (run,) = test_forecasting.runs(series)
+    learned = sum(value.numel() for value in torch.load(run / "best.pt").values())
+    windows, steps = len(test_forecasting.load(series).windows(0, test_forecasting.LENGTHS)), 0
+    steps = json.loads((run / "scores.json").read_text())["cost"]["steps"]
+    assert told["parameters"] == f"{learned:,}" and told["data"].startswith(f"{windows:,} training windows of 96 rows")
+    assert f"an epoch of {steps:,} steps" in told["arithmetic"] and "15.00 GiB" in told["another card"]
+    assert "1 epochs at most" in told["time"] and "validation" in told["time"]
+
+
+def test_pre_training_without_series_is_refused_as_a_training_is(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is no usual set of series whose windows could stand for an epoch."""
+    assert program.main(["--task_name", "forecast", "--preset", "smoke", "--root_path", "absent", "--dry_run"]) == 3
+    assert "absent" in capsys.readouterr().err and not list(folder.iterdir())
