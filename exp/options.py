@@ -58,7 +58,8 @@ OPTIONS: dict[str, Option] = {
             "option_c_transfer",
             "all of the file loaded, low rate",
             "full",
-            # As in the notes: 1e-7 times the number of the epoch in the first five, then 1e-6.
+            # As in the notes: 1e-7 times the number of the epoch in the first five, then 1e-6. A few thousand steps at
+            # that barely move fresh weights, but it is theirs that is to be compared.
             {"learning_rate": 1e-6, "warmup_epochs": FIRST_EPOCHS, "warmup_start_lr": 1e-7},
             True,
             (0.72, 0.78),

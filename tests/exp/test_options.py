@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from exp import command_line, option_scores, options
+from exp.dry_run_material import WINDOWS_OF_THE_CASE
 from exp.option_scores import Outcome
 from exp.options import OPTIONS
 from utils.errors import CheckpointError, UsageError
@@ -127,6 +128,15 @@ def test_the_head_of_each_script_says_what_it_is_what_it_costs_and_what_the_note
     assert "no measure of skill" in text and "0.776" in text
     if option.notes_f1 and option.notes_hours:
         assert "{:.2f}-{:.2f}".format(*option.notes_f1) in text and "{}-{} hours".format(*option.notes_hours) in text
+
+
+def test_the_head_of_the_transfer_says_that_its_rate_moves_next_to_nothing() -> None:
+    """Whoever runs it with fresh weights would blame the encoder; the figure follows from the flags, and with them."""
+    flags = flags_of("C", "--preset", "encoder")
+    steps = 20 * -(-WINDOWS_OF_THE_CASE // int(str(flags["batch_size"])))
+    text = (SCRIPTS / "option_c_transfer.sh").read_text(encoding="utf-8")
+    assert f"{steps:,} steps times 1e-6, come to {steps * float(str(flags['learning_rate'])):.4f}" in text
+    assert f"spread over {flags['head_init_std']}" in text and "option E or F" in text
 
 
 def outcome(letter: str, **facts: object) -> Outcome:
