@@ -132,20 +132,24 @@ def measure(config: CurveConfig) -> None:
     """
     todo = cells(config)
     rows: list[dict[str, Any]] = []
+    logger.info("%d runs, each with its own train.log, in %s", len(todo), config.checkpoints)
     for number, cell in enumerate(todo, start=1):
         started = time.monotonic()
         try:
             with _quiet():
                 settings = command_line.read(words_of(cell, config))
-                run = _finished(settings)
-                is_new = run is None
-                run = run or rain_classification.train(settings)[0]
+            run = _finished(settings)
+            is_new = run is None
+            if run is None:
+                logger.info("%3d/%d  %s ...", number, len(todo), cell.name)
+                with _quiet():
+                    run = rain_classification.train(settings)[0]
         except signals.Interrupted:
             there = f"{len(rows)} of {len(todo)} cells are there, and the state of the one that was cut"
             raise signals.Interrupted(where=config.checkpoints, evidence=there) from None
         rows.append(_row(cell, run))
-        told = f"{time.monotonic() - started:.0f} s" if is_new else "was there"
-        logger.info("%3d/%d  %-32s ROC AUC %s  %s", number, len(todo), cell.name, _short(rows[-1]["roc_auc"]), told)
+        told = f"{time.monotonic() - started:.0f} s" if is_new else f"{cell.name} was there"
+        logger.info("%3d/%d  ROC AUC %s  %s", number, len(todo), _short(rows[-1]["roc_auc"]), told)
         if is_new or number == len(todo):
             curve_report.write(Path(config.checkpoints), rows)
     logger.info("\n%s\nfigure       %s", curve_report.table(rows), Path(config.checkpoints) / curve_report.FIGURE)
