@@ -17,7 +17,7 @@ class Origin:
 
     Attributes:
         n_variables: variables of the table it was trained on.
-        variables: their names in order.
+        variables: their names in order; empty where the series of a forecast differ in theirs.
         flags: flag -> value.
         tokens: tokens of one variable.
     """
@@ -41,7 +41,7 @@ class Origin:
         length, token = dimensions.get("context_length"), flags.get("input_token_len")
         return cls(
             n_variables=dimensions.get("n_variables"),
-            variables=tuple(told.get("feature_order", ())),
+            variables=_variables(told, flags),
             flags=flags,
             tokens=length // token if length and token else None,
         )
@@ -55,3 +55,11 @@ class Origin:
     def has_untrained_bias(self) -> bool:
         """Whether no training can have moved the bias between variables; one it started from might have."""
         return self.is_univariate and not self.flags.get("adaptation")
+
+
+def _variables(told: Mapping[str, Any], flags: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the variables of one window: a forecast orders its series, and each of them names its channels."""
+    if flags.get("task_name") != "forecast":
+        return tuple(told.get("feature_order", ()))
+    orders = {tuple(fitted["channels"]) for fitted in told.get("preprocessing", {}).values()}
+    return orders.pop() if len(orders) == 1 else ()

@@ -139,6 +139,20 @@ def test_other_joint_positions_than_the_files_are_told(found, said, words, evide
     assert found(*words, "--variate_mode", "independent", said=said) == []
 
 
+def forecast(*channels: str) -> dict[str, Any]:
+    """What a pre-training on two places with these channels says of its best weights."""
+    said = metadata(order=("weather/coast", "weather/jungle"))
+    said["config"]["task_name"] = "forecast"
+    return said | {"preprocessing": {name: {"channels": list(channels)} for name in said["feature_order"]}}
+
+
+def test_the_channels_of_a_pretraining_are_its_variables_and_not_the_names_of_its_places(found) -> None:
+    """Else an encoder that was pre-trained on these very variables is accused with "variable 0 is weather/coast"."""
+    assert found(said=forecast(*VARIABLES)) == []
+    (finding,) = found(said=forecast("t2m", "tp", "wind_speed"))
+    assert finding.evidence == "variable 0 is t2m in the file, tp now (3 and 3 variables)"
+
+
 def test_time_positions_on_both_sides_are_bound_to_no_order(found) -> None:
     """They are the way out that the message itself offers."""
     said = metadata(rotary_positions="time", order=("t2m", "tp", "wind_speed"), length=48)
