@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from utils.errors import DataError
@@ -55,5 +56,5 @@ def missing_table(path: Path) -> DataError:
         "There is no prepared table.",
         where=str(path.resolve()),
         evidence=there if path.parent.is_dir() else f"the folder {path.parent} does not exist",
-        next_command=(f"--data_path {tables[0]}, or " if tables else "") + PREPARE_COMMANDS,
+        next_command=(f"--data_path {shlex.quote(tables[0])}, or " if tables else "") + PREPARE_COMMANDS,
     )

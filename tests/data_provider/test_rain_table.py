@@ -81,6 +81,14 @@ def test_a_missing_table_names_the_commands_that_make_one(tmp_path: Path) -> Non
     assert "quickstart.sh" in str(caught.value) and "prepare_era5.sh" in str(caught.value)
 
 
+def test_a_table_whose_name_has_a_space_is_offered_in_quotes(tmp_path: Path) -> None:
+    """Typed as it was offered, the flag would get two words and be refused."""
+    (tmp_path / "my table.csv").write_text("")
+    with pytest.raises(DataError) as caught:
+        read_table(tmp_path / "peru_rainfall.csv")
+    assert caught.value.next_command.startswith("--data_path 'my table.csv', or ")
+
+
 @pytest.mark.parametrize(
     ("label", "description", "step_hours"),
     [
