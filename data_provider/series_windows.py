@@ -81,11 +81,12 @@ def lay_out(series: list[Series], scaled: list[np.ndarray], borders: list[Border
     """
     counts = {one.name: len(names) for one, names in zip(series, channels, strict=True)}
     if not alone and len(set(counts.values())) > 1:
+        examples = {count: name for name, count in reversed(counts.items())}  # the first series of each count
         raise UsageError(
             "CONFIG",
             "Windows of all channels need series with equally many channels.",
             where="--variates multivariate",
-            evidence=", ".join(f"{name} {count}" for name, count in list(counts.items())[:6]),
+            evidence=", ".join(f"{name} has {count}" for count, name in examples.items()),
             next_command="--variates univariate, or one file at a time with --data_path",
         )
     parts, sequences, row = [], [], 0

@@ -244,6 +244,16 @@ def test_series_of_different_width_share_no_window(tmp_path: Path) -> None:
     assert len(load(tmp_path).strands) == 3
 
 
+def test_series_of_another_width_are_named_even_behind_many_that_are_alike(tmp_path: Path) -> None:
+    """Nine regions of two channels once filled the message, and the one file that did not fit was not in it."""
+    for number in range(7):
+        write(tmp_path, {"a": ramp(), "b": ramp()}, f"{number}.csv")
+    write(tmp_path, {"a": ramp()}, "narrow.csv")
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, variates="multivariate")
+    assert "narrow has 1" in caught.value.evidence and "0 has 2" in caught.value.evidence
+
+
 def test_a_fault_is_placed_in_time_and_series_also_on_a_copy_of_its_windows(tmp_path: Path) -> None:
     """The diagnosis looks at a copy of a batch and must still name the hour in the file."""
     write(tmp_path, {"a": ramp(), "b": ramp()})
