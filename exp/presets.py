@@ -123,7 +123,7 @@ def flags_of(name: str) -> dict[str, Any]:
     """
     if name in PRESETS:
         return PRESETS[name]
-    close = difflib.get_close_matches(name, PRESETS, n=1)
+    close = difflib.get_close_matches(name.lower(), PRESETS, n=1)
     raise UsageError(
         "CONFIG",
         f"There is no preset {name!r}.",

@@ -54,6 +54,13 @@ def test_flags_of_other_models_are_accepted_with_a_line(caplog: pytest.LogCaptur
     assert "--e_layers is not used by climatology." in caplog.text
 
 
+def test_a_preset_in_capitals_names_the_same_in_small_letters() -> None:
+    """`--preset SMOKE` was answered with `--preset small`: hours where seconds were meant."""
+    with pytest.raises(UsageError) as caught:
+        presets.flags_of("SMOKE")
+    assert caught.value.next_command == "--preset smoke"
+
+
 def test_an_unknown_preset_names_the_nearest() -> None:
     """The message is the shortest way to the right word."""
     with pytest.raises(UsageError, match="smal"):
