@@ -6,6 +6,7 @@ same windows (whole weeks, drawn at random), and are chosen and scored on the sa
 
 from __future__ import annotations
 
+import difflib
 import logging
 import math
 import sys
@@ -27,6 +28,7 @@ from utils.flag_rules import require
 
 logger = logging.getLogger(__name__)
 MethodName = Literal["scratch", "untrained_probe", "probe", "frozen_warmup", "fine_tune", "gradient_boosting"]
+SIZES = ("100", "300", "1000", "3000", "all")
 BATCH = 32
 # So many updates of the weights, or so many epochs, whichever is less; a small sample is seen more often.
 UPDATES, MOST_EPOCHS, LEAST_EPOCHS, PATIENCE = 600, 20, 6, 5
@@ -57,9 +59,7 @@ class CurveConfig:
     train_until: str | None = field(default=None, metadata={"help": "last year or day of training; else by shares"})
     validation_until: str | None = field(default=None, metadata={"help": "last year or day of validation"})
     sample_stride_hours: int = field(default=24, metadata={"help": "one window every so many hours, in all splits"})
-    sizes: tuple[str, ...] = field(
-        default=("100", "300", "1000", "3000", "all"), metadata={"help": "numbers of training windows, or all"}
-    )
+    sizes: tuple[str, ...] = field(default=SIZES, metadata={"help": "numbers of training windows, or all"})
     methods: tuple[str, ...] = field(default=get_args(MethodName), metadata={"help": ", ".join(METHODS)})
     seeds: int = field(default=3, metadata={"help": "draws of windows, each with its own initial weights"})
     pretrain_model_path: str = field(
@@ -69,15 +69,16 @@ class CurveConfig:
     flags: str = field(default="", metadata={"help": "further flags of run.py for every network, in quotes"})
 
     def __post_init__(self) -> None:
-        for name, words, known in (("methods", self.methods, METHODS), ("sizes", self.sizes, {"300", "1000", "all"})):
+        for name, words, known in (("methods", self.methods, tuple(METHODS)), ("sizes", self.sizes, SIZES)):
             for word in words:
+                close = difflib.get_close_matches(word.lower(), known, n=1)
                 if word not in known and not (name == "sizes" and word.isdigit() and int(word)):
                     raise UsageError(
                         "CONFIG",
                         f"--{name} takes no {word!r}.",
                         where=f"--{name}",
                         evidence="numbers above 0, or all" if name == "sizes" else f"methods: {', '.join(known)}",
-                        next_command=f"--{name} {' '.join(known)}",
+                        next_command=f"--{name} {' '.join(close or known)}",
                     )
         require(self, "seeds", self.seeds > 0, "must be at least 1")
 
@@ -147,12 +148,25 @@ def measure(config: CurveConfig) -> None:
         except signals.Interrupted:
             there = f"{len(rows)} of {len(todo)} cells are there, and the state of the one that was cut"
             raise signals.Interrupted(where=config.checkpoints, evidence=there) from None
+        except UsageError as error:
+            if error.where != "--train_windows":
+                raise
+            raise _too_large(cell, config, error) from None
         rows.append(_row(cell, run))
         told = f"{time.monotonic() - started:.0f} s" if is_new else f"{cell.name} was there"
         logger.info("%3d/%d  ROC AUC %s  %s", number, len(todo), _short(rows[-1]["roc_auc"]), told)
         if is_new or number == len(todo):
             curve_report.write(Path(config.checkpoints), rows)
     logger.info("\n%s\nfigure       %s", curve_report.table(rows), Path(config.checkpoints) / curve_report.FIGURE)
+
+
+def _too_large(cell: Cell, config: CurveConfig, error: UsageError) -> UsageError:
+    """Say in the curve's own words that a size is above what the table holds."""
+    smaller = [size for size in config.sizes if size.isdigit() and int(size) < int(cell.size)]
+    possible = " ".join([*smaller, "all"])
+    return UsageError(
+        error.code, error.what, where="--sizes", evidence=error.evidence, next_command=f"--sizes {possible}"
+    )
 
 
 def _epochs(size: str) -> int:
@@ -209,7 +223,7 @@ def _quiet() -> Iterator[None]:
 
 def main() -> int:
     """Run from the command line."""
-    return flags.run_tool("learning_curve", str(__doc__), CurveConfig, measure)
+    return flags.run_tool("-m exp.learning_curve", str(__doc__), CurveConfig, measure)
 
 
 if __name__ == "__main__":

@@ -156,3 +156,24 @@ def test_what_is_no_method_or_size_is_refused(flags: dict, word: str) -> None:
     """Before hours of runs, not after them."""
     with pytest.raises(UsageError, match=word):
         CurveConfig(**flags)
+
+
+def test_a_method_in_capitals_is_offered_as_it_is_written() -> None:
+    """All six methods as the next command would be hours where one was meant."""
+    with pytest.raises(UsageError) as caught:
+        CurveConfig(methods=("Probe",))
+    assert caught.value.next_command == "--methods probe"
+
+
+def test_a_size_above_the_table_is_refused_with_the_flag_that_was_typed(folder: Path) -> None:
+    """The curve has no --train_windows, so a message that offers it leads nowhere."""
+    with pytest.raises(UsageError) as caught:
+        learning_curve.measure(config(folder, sizes=("30", "100000", "all"), methods=("scratch",)))
+    assert caught.value.where == "--sizes" and "100000 wanted" in caught.value.evidence
+    assert caught.value.next_command == "--sizes 30 all"
+
+
+def test_the_help_that_a_message_offers_can_be_typed(monkeypatch, capsys) -> None:
+    """`python learning_curve --help` is no command."""
+    monkeypatch.setattr(sys, "argv", ["learning_curve", "--seeds", "1.5"])
+    assert learning_curve.main() == 2 and "python -m exp.learning_curve --help" in capsys.readouterr().err
