@@ -119,8 +119,8 @@ def require(path: Path) -> None:
             where=str(path),
             evidence=f"looked in {path.parent.resolve()}",
             next_command="bash scripts/get_checkpoint.sh FILE puts a downloaded one in its place "
-            "(checkpoints/README.md says where the released one is published); or leave out --adaptation to train "
-            "from scratch",
+            "(checkpoints/README.md says where the released one is published); --preset encoder --pretrain_model_path "
+            "checkpoints/small_encoder/encoder.pt needs no download; or leave out --adaptation to train from scratch",
         )
 
 

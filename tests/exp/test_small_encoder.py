@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from exp.transfer import PLAN_FILE
 from tests import make_table
 from tests.conftest import ROOT
 from utils import checkpoint, checkpoint_validator
+from utils.errors import CheckpointError
 
 WEIGHTS = ROOT / "checkpoints" / "small_encoder" / "encoder.pt"
 
@@ -51,3 +53,14 @@ def test_a_probe_starts_from_it(tmp_path: Path, without_figures: None) -> None: 
     (plan,) = (tmp_path / "runs").rglob(PLAN_FILE)
     totals = json.loads(plan.read_text())["totals"]
     assert (totals["loaded"]["tensors"], totals["fresh"]["tensors"]) == (74, 6)
+
+
+def test_who_has_no_released_file_is_offered_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first transfer must not end at a download of 270 MB when weights lie in the repository."""
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.require(tmp_path / "absent.pth")
+    words = shlex.split(caught.value.next_command)
+    offered = Path(words[words.index("--pretrain_model_path") + 1])
+    monkeypatch.chdir(ROOT)
+    checkpoint.require(offered)
+    assert words[words.index("--preset") + 1] in PRESETS
