@@ -19,8 +19,8 @@ MAY_IMPORT = {
     "utils": set(),
 }
 ROOT_FILES = {
-    ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.es.md", "README.md", "constraints.txt",
-    "debug_nan_source.py", "pyproject.toml", "requirements-dev.txt", "requirements.txt", "run.py",
+    ".gitattributes", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.es.md", "README.md",
+    "constraints.txt", "debug_nan_source.py", "pyproject.toml", "requirements-dev.txt", "requirements.txt", "run.py",
 }  # fmt: skip
 MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
