@@ -8,7 +8,8 @@ from pathlib import Path
 from utils.errors import DataError
 
 PREPARE_COMMANDS = (
-    "bash scripts/prepare_era5.sh (from ERA5 files), or bash scripts/quickstart.sh (labelled synthetic data)"
+    "bash scripts/prepare_era5.sh (from ERA5 files), or bash scripts/quickstart.sh and --data_path synthetic_peru.csv "
+    "(labelled synthetic data)"
 )
 
 
