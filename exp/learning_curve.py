@@ -17,10 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import torch
+
+from data_provider.factory import load_splits
+from data_provider.rain_table import read_table_leniently
 from exp import command_line, curve_report, rain_classification
 from exp.finished_runs import find_run
 from exp.scoring import main_scores
-from exp.settings import Settings
+from exp.settings import Settings, context_length
 from utils import flags, run_directory, signals
 from utils.errors import UsageError
 from utils.files import sha256
@@ -128,9 +132,11 @@ def measure(config: CurveConfig) -> None:
     """Run what is missing and write table and picture after each cell, so that a part of the curve can be read.
 
     Raises:
+        UsageError: ``CONFIG``, a size is above what the table holds; told before the first cell.
         Interrupted: with how many cells are there; the same command goes on.
         ForeseenError: a run is at fault; the message is its own.
     """
+    _require_windows(config)
     todo = cells(config)
     rows: list[dict[str, Any]] = []
     logger.info("%d runs, each with its own train.log, in %s", len(todo), config.checkpoints)
@@ -148,10 +154,6 @@ def measure(config: CurveConfig) -> None:
         except signals.Interrupted:
             there = f"{len(rows)} of {len(todo)} cells are there, and the state of the one that was cut"
             raise signals.Interrupted(where=config.checkpoints, evidence=there) from None
-        except UsageError as error:
-            if error.where != "--train_windows":
-                raise
-            raise _too_large(cell, config, error) from None
         rows.append(_row(cell, run))
         told = f"{time.monotonic() - started:.0f} s" if is_new else f"{cell.name} was there"
         logger.info("%3d/%d  ROC AUC %s  %s", number, len(todo), _short(rows[-1]["roc_auc"]), told)
@@ -160,13 +162,44 @@ def measure(config: CurveConfig) -> None:
     logger.info("\n%s\nfigure       %s", curve_report.table(rows), Path(config.checkpoints) / curve_report.FIGURE)
 
 
-def _too_large(cell: Cell, config: CurveConfig, error: UsageError) -> UsageError:
-    """Say in the curve's own words that a size is above what the table holds."""
-    smaller = [size for size in config.sizes if size.isdigit() and int(size) < int(cell.size)]
-    possible = " ".join([*smaller, "all"])
-    return UsageError(
-        error.code, error.what, where="--sizes", evidence=error.evidence, next_command=f"--sizes {possible}"
+def _require_windows(config: CurveConfig) -> None:
+    """Refuse a size above what the table holds before hours are spent on the smaller ones."""
+    wanted = [int(size) for size in config.sizes if size.isdigit()]
+    if not wanted or not (Path(config.root_path) / config.data_path).is_file():
+        return  # that the table is missing is told by the first run, with whatever else is missing
+    present = _training_windows(config)
+    too_large = [size for size in wanted if size > present]
+    if not too_large:
+        return
+    possible = [size for size in config.sizes if size != "all" and int(size) <= present]
+    raise UsageError(
+        "CONFIG",
+        f"There are not so many training windows: {', '.join(map(str, too_large))}.",
+        where="--sizes",
+        evidence=f"{present} training windows in {Path(config.root_path) / config.data_path}",
+        next_command=f"--sizes {' '.join([*possible, 'all'])}",
     )
+
+
+def _training_windows(config: CurveConfig) -> int:
+    """Return how many training windows all methods have; a longer context loses some at the head of the record."""
+    with _quiet():
+        settings = [command_line.read(words_of(Cell(method, "all", 0), config)) for method in config.methods]
+    of_length = {context_length(each): each for each in settings}
+    table = read_table_leniently(settings[0].data.path)
+    counts = []
+    for length, each in of_length.items():
+        splits = load_splits(
+            each.data,
+            each.split,
+            each.cleaning,
+            each.scaling,
+            context_length=length,
+            device=torch.device("cpu"),
+            table=table,
+        )
+        counts.append(len(splits.train))
+    return min(counts)
 
 
 def _epochs(size: str) -> int:

@@ -165,12 +165,28 @@ def test_a_method_in_capitals_is_offered_as_it_is_written() -> None:
     assert caught.value.next_command == "--methods probe"
 
 
-def test_a_size_above_the_table_is_refused_with_the_flag_that_was_typed(folder: Path) -> None:
-    """The curve has no --train_windows, so a message that offers it leads nowhere."""
+def test_a_size_above_the_table_is_refused_before_the_first_cell_with_the_flag_that_was_typed(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Hours into a curve is late to learn it, and a curve has no --train_windows that could be typed."""
+    sizes, runs = ("30", "90000", "100000", "all"), tmp_path / "runs"
     with pytest.raises(UsageError) as caught:
-        learning_curve.measure(config(folder, sizes=("30", "100000", "all"), methods=("scratch",)))
-    assert caught.value.where == "--sizes" and "100000 wanted" in caught.value.evidence
-    assert caught.value.next_command == "--sizes 30 all"
+        learning_curve.measure(config(folder, sizes=sizes, methods=("scratch",), checkpoints=str(runs)))
+    assert caught.value.where == "--sizes" and "90000, 100000" in caught.value.what
+    assert f"{windows_of_networks(folder)} training windows" in caught.value.evidence and caught.value.exit_code == 2
+    assert caught.value.next_command == "--sizes 30 all" and not runs.exists()
+
+
+def test_a_size_that_the_longest_context_does_not_leave_is_refused_too(folder: Path) -> None:
+    """Boosting looks back 30 days, so a size that fits the networks could still fail at its cell, late."""
+    with pytest.raises(UsageError, match="not so many training windows"):
+        learning_curve.measure(config(folder, sizes=(str(windows_of_networks(folder)),)))
+
+
+def windows_of_networks(folder: Path) -> int:
+    """Return how many training windows the networks of the finished curve had at most."""
+    (run,) = (folder / "runs").glob("scratch-all-seed0/*/config.json")
+    return json.loads(run.read_text())["splits"]["windows"]["train"]
 
 
 def test_the_help_that_a_message_offers_can_be_typed(monkeypatch, capsys) -> None:
