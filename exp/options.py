@@ -107,12 +107,14 @@ def option_of(letter: str) -> Option:
     """
     if letter.upper() in OPTIONS:
         return OPTIONS[letter.upper()]
+    together = list(letter.upper().replace(",", ""))
+    meant = together if together and set(together) <= set(OPTIONS) else ["A", "B"]
     raise UsageError(
         "CONFIG",
         f"There is no option {letter!r}.",
         where="command line",
         evidence=f"options: {', '.join(f'{each.letter} ({each.title})' for each in OPTIONS.values())}",
-        next_command="bash scripts/compare_options.sh A B",
+        next_command=f"bash scripts/compare_options.sh {' '.join(meant)}",
     )
 
 

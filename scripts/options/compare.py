@@ -57,14 +57,22 @@ def read(words: Sequence[str]) -> tuple[list[str], list[str], bool]:
     """Return letters, flags for run.py, and whether it is the ladder.
 
     Raises:
-        UsageError: no such option, or letters beside `--ladder`.
+        UsageError: no such option, letters behind a flag or beside `--ladder`, or no number of seeds.
     """
     rest = list(words)
     letters = []
     while rest and not rest[0].startswith("-"):
         letters.append(options.option_of(rest.pop(0)).letter)
     is_ladder = "--ladder" in rest
-    typed = ["--itr" if word == "--seeds" else word for word in rest if word != "--ladder"]
+    late, others = _letters_behind_flags(rest)
+    if late and not is_ladder:
+        raise UsageError(
+            "CONFIG",
+            f"The letters {' '.join(late)} stand behind a flag, and belong in front of all flags.",
+            where="command line",
+            next_command=f"bash scripts/compare_options.sh {shlex.join([*letters, *late, *others])}",
+        )
+    letters += late
     if is_ladder and letters:
         raise UsageError(
             "CONFIG",
@@ -73,9 +81,43 @@ def read(words: Sequence[str]) -> tuple[list[str], list[str], bool]:
             evidence=f"got {' '.join(letters)} too",
             next_command="bash scripts/compare_options.sh --ladder, or the letters without it",
         )
+    typed = _seeds_as_itr([word for word in others if word != "--ladder"])
     if is_ladder:
         return list(ladder.ORDER), typed, True
     return list(dict.fromkeys(letters)) or list(options.OPTIONS), typed, False
+
+
+def _letters_behind_flags(rest: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the letters of options that stand where no flag of run.py would take them, and the words without them.
+
+    The first word behind a flag is its value, whatever it looks like: an experiment may be called A.
+    """
+    letters: list[str] = []
+    others: list[str] = []
+    for before, word in zip(["", *rest], rest, strict=False):
+        is_value = before.startswith("-") and before != "--ladder" and "=" not in before
+        if word.upper() in options.OPTIONS and not is_value:
+            letters.append(word.upper())
+        else:
+            others.append(word)
+    return letters, others
+
+
+def _seeds_as_itr(words: Sequence[str]) -> list[str]:
+    """Return the words with `--seeds n` as `--itr n`; a number that is none is refused under the name it was typed."""
+    typed: list[str] = []
+    parts = [part for word in words for part in (word.split("=", 1) if word.startswith("--seeds=") else [word])]
+    for word, number in zip(parts, [*parts[1:], ""], strict=False):
+        if word == "--seeds" and not (number.isdecimal() and int(number)):
+            raise UsageError(
+                "CONFIG",
+                "--seeds must be a whole number from 1.",
+                where="--seeds",
+                evidence=f"got {number or 'nothing'}",
+                next_command="--seeds 3",
+            )
+        typed.append("--itr" if word == "--seeds" else word)
+    return typed
 
 
 def _require_training(settings: dict[str, Settings]) -> None:

@@ -35,6 +35,47 @@ def test_words_of_the_comparison_are_told_from_those_of_the_program() -> None:
         compare.read(["A", "X"])
 
 
+@pytest.mark.parametrize("typed", ["--seeds 0", "--seeds=0", "--seeds -1", "--seeds three", "--seeds"])
+def test_a_number_of_seeds_that_is_none_is_refused_under_the_name_it_was_typed(typed: str) -> None:
+    """An answer about --itr sends the reader looking for a word that is not in the command."""
+    with pytest.raises(UsageError) as caught:
+        compare.read(["B", "F", *typed.split()])
+    assert caught.value.where == "--seeds" and caught.value.next_command == "--seeds 3"
+    assert "--itr" not in str(caught.value) and compare.read(["B", "--seeds=3"])[1] == ["--itr", "3"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("--preset smoke B f", "B F --preset smoke"),
+        ("A --seeds 3 C --d_model 64", "A C --seeds 3 --d_model 64"),
+        ("--model_id A B", "B --model_id A"),
+        ("--model_id=mine B", "B --model_id=mine"),
+    ],
+)
+def test_letters_behind_a_flag_are_put_in_front_of_it(typed: str, meant: str) -> None:
+    """'There is no preset B' was the answer to somebody who never wanted a preset of that name."""
+    with pytest.raises(UsageError, match="letters") as caught:
+        compare.read(typed.split())
+    command = "bash scripts/compare_options.sh "
+    assert caught.value.next_command == command + meant
+    assert compare.read(meant.split())[0] == meant.upper().split(" --")[0].split()
+
+
+def test_a_letter_behind_the_ladder_is_answered_as_one_before_it() -> None:
+    """'A' stands where a flag was expected' does not say that the ladder takes no letters."""
+    with pytest.raises(UsageError, match="steps of its own") as caught:
+        compare.read(["--ladder", "A"])
+    assert caught.value.evidence == "got A too"
+
+
+def test_letters_typed_together_are_offered_apart() -> None:
+    """The next command must be what was meant, not any comparison."""
+    with pytest.raises(UsageError, match="no option 'cf'") as caught:
+        compare.read(["cf"])
+    assert caught.value.next_command == "bash scripts/compare_options.sh C F"
+
+
 @pytest.mark.parametrize("words", [["--dry_run"], ["--is_training", "0"], ["--resume", "auto"]])
 def test_words_that_train_nothing_are_refused(
     words: list[str], project: Project, monkeypatch: pytest.MonkeyPatch
