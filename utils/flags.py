@@ -124,7 +124,7 @@ def parse_given(
         words = [word for word in words if word not in ("-h", "--help")]
     namespace, unknown = parser.parse_known_args(words)
     if unknown:
-        _refuse_unknown(unknown[0], known)
+        _refuse_unknown(unknown[0], known, prog)
     return vars(namespace)
 
 
@@ -353,7 +353,7 @@ def _convert_loose(hint: Any, value: Any, name: str, source: str) -> Any:
         raise UsageError("CONFIG", f"{name}: {error}.", where=source, next_command=f"correct {name}") from None
 
 
-def _refuse_unknown(word: str, known: set[str]) -> NoReturn:
+def _refuse_unknown(word: str, known: set[str], prog: str) -> NoReturn:
     if not word.startswith("-"):
         raise UsageError(
             "CONFIG",
@@ -366,16 +366,16 @@ def _refuse_unknown(word: str, known: set[str]) -> NoReturn:
         "CONFIG",
         f"There is no flag --{name}.",
         where="command line",
-        next_command=_nearest(name.replace("-", "_"), known, prefix="--"),
+        next_command=_nearest(name.replace("-", "_"), known, prefix="--", prog=prog),
     )
 
 
-def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """Suggest the name that was probably meant: an abbreviation first, else the most similar one."""
+def _nearest(name: str, known: Iterable[str], prefix: str = "", prog: str = "run.py") -> str:
+    """Suggest the name that was probably meant: an abbreviation first, else the most similar one, else the help."""
     names = sorted(known)
     close = [other for other in names if other.startswith(name)][:3] or difflib.get_close_matches(name, names, n=2)
     if not close:
-        return "see --help for all flags"
+        return f"python {prog} --help"
     return "did you mean " + " or ".join(f"{prefix}{other}" for other in close) + "?"
 
 
@@ -406,6 +406,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ) from None
     if not isinstance(content, dict):
         raise UsageError(
-            "CONFIG", f"{path} must hold lines like `seq_len: 720`.", where="--config", next_command="see --help"
+            "CONFIG",
+            f"{path} must hold lines like `seq_len: 720`.",
+            where="--config",
+            next_command="python run.py --help",
         )
     return content

@@ -85,6 +85,14 @@ def test_wrong_words_are_refused_with_the_way_out(words: list[str], evidence: st
     assert evidence in str(caught.value) and caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize("prog", ["run.py", "-m exp.learning_curve"])
+def test_a_flag_like_no_other_is_answered_with_the_help_of_the_program(prog: str) -> None:
+    """'see --help' is no command, and whoever copies it gets a second error."""
+    with pytest.raises(UsageError) as caught:
+        flags.parse(prog, "", Sample, argv=["--zzzzzz", "3"])
+    assert caught.value.next_command == f"python {prog} --help"
+
+
 def test_only_what_was_typed_is_given() -> None:
     """Finding a run again by the flags given needs to know which were."""
     assert flags.parse_given("run.py", "", [Sample], argv=["--seq_len", "1440"]) == {"seq_len": 1440}
