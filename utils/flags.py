@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import functools
 import logging
+import re
 import sys
 import types
 import typing
@@ -188,12 +189,24 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        flag = message.removeprefix("argument ").partition(":")[0]
+        action = self._option_string_actions.get(flag)
         raise UsageError(
             "CONFIG",
             f"{message[0].upper()}{message[1:]}.",
-            where="command line",
-            next_command=f"python {self.prog} --help",
+            where=flag if action else "command line",
+            next_command=_a_valid_choice(flag, action, message) or f"python {self.prog} --help",
         )
+
+
+def _a_valid_choice(flag: str, action: argparse.Action | None, message: str) -> str:
+    """Return a flag that takes one of few words with the word that was probably meant; empty for other flags."""
+    choices = str(action.metavar).split("|") if action else []
+    if len(choices) < 2:
+        return ""
+    refused = re.search("'(.*)'", message)
+    close = difflib.get_close_matches(refused[1], choices, n=1) if refused else []
+    return f"{flag} {(close or choices)[0]}"
 
 
 def _fields(config_class: type) -> tuple[dataclasses.Field[Any], ...]:

@@ -93,6 +93,26 @@ def test_a_flag_like_no_other_is_answered_with_the_help_of_the_program(prog: str
     assert caught.value.next_command == f"python {prog} --help"
 
 
+@pytest.mark.parametrize(
+    ("typed", "where", "meant"),
+    [
+        ("--use_norm maybe", "--use_norm", "--use_norm yes"),
+        ("--use_norm nope", "--use_norm", "--use_norm no"),
+        ("--loss MSE", "--loss", "--loss CE"),
+        ("--loss BCEE", "--loss", "--loss BCE"),
+        ("--loss", "--loss", "--loss CE"),
+        ("--seq_len many", "--seq_len", "python run.py --help"),
+    ],
+)
+def test_a_value_that_is_refused_is_answered_with_its_flag_and_a_value_that_works(
+    typed: str, where: str, meant: str
+) -> None:
+    """A page of help is a long way to one of two words."""
+    with pytest.raises(UsageError) as caught:
+        read(*typed.split())
+    assert caught.value.where == where and caught.value.next_command == meant
+
+
 def test_only_what_was_typed_is_given() -> None:
     """Finding a run again by the flags given needs to know which were."""
     assert flags.parse_given("run.py", "", [Sample], argv=["--seq_len", "1440"]) == {"seq_len": 1440}
