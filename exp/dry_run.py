@@ -38,6 +38,12 @@ def tell(settings: Settings) -> None:
         )
         return
     device = choose_device(settings.run.device, settings.run.gpu)
+    logger.info(
+        "Measuring a few steps of a batch of %d on %s, on %s ... this can take a minute.",
+        settings.trainer.batch_size,
+        dry_run_material.source(settings),
+        _name(device),
+    )
     seed_everything(settings.run.seed)
     material = dry_run_material.load(settings, device)
     found = costs.count(material.training, material.dimensions, material.train)

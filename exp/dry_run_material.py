@@ -100,6 +100,13 @@ def load(settings: Settings, device: torch.device) -> Material:
     return random(settings, dimensions, device)
 
 
+def source(settings: Settings) -> str:
+    """Return in words what `load` will take, before it takes the time to read it."""
+    if settings.run.task_name == "forecast":
+        return f"the series in {settings.series.path}"
+    return f"the table {settings.data.path}" if settings.data.path.is_file() else "random numbers"
+
+
 def random(settings: Settings, dimensions: Dimensions, device: torch.device) -> Material:
     """Return random windows of these sizes."""
     told = (

@@ -99,6 +99,20 @@ def test_every_network_is_told_without_a_table_and_says_that_its_numbers_are_ran
     assert not list(folder.iterdir())
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_is_being_measured_is_said_before_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_there: bool
+) -> None:
+    """Half a minute without a word looks like a program that hangs."""
+    if is_there:
+        make_table.write(folder)
+    said: list[str] = []
+    load = dry_run_material.load
+    monkeypatch.setattr(dry_run_material, "load", lambda *a: (said.append(capsys.readouterr().out), load(*a))[1])
+    assert program.main(SMOKE) == 0
+    assert f"batch of 64 on {'the table table.csv' if is_there else 'random numbers'}, on " in said[0]
+
+
 def test_a_reference_has_no_such_cost(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Parameters and memory of gradient boosting would be numbers without a meaning."""
     assert program.main(["--model", "gradient_boosting", "--dry_run"]) == 0
