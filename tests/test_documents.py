@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TRANSLATED = ("README.md", "docs/data.md", "docs/glossary.md", "docs/nan.md")
-PAGES = sorted(page for folder in (".", "docs", "checkpoints", "datasets") for page in (ROOT / folder).glob("*.md"))
+TRANSLATED = ("README.md", "docs/data.md", "docs/glossary.md", "docs/nan.md", "docs/transfer.md")
+PAGES = sorted(
+    page
+    for folder in (".", "docs", "checkpoints", "checkpoints/small_encoder", "datasets")
+    for page in (ROOT / folder).glob("*.md")
+)
 FOLDERS = ("data_provider", "docs", "exp", "layers", "models", "scripts", "tests", "utils")
 SOURCES = sorted(
     {*PAGES, *ROOT.glob("*.py"), *ROOT.glob("*.sh"), *ROOT.glob("notebooks/*.ipynb")}
