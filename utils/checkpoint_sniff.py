@@ -41,11 +41,11 @@ PAGE = _Foreign("a web page: the link led to a page about the file, or to an err
 JSON = _Foreign(
     "JSON text: a config or an index, not the weights", "give the .pth, .pt or .safetensors file that lies beside it"
 )
-TEXT = _Foreign("text (a table or a log)", "--pretrain_model_path wants weights; tables go to --data_path")
+TABLE_WAY = "this looks like a table: it goes to --data_path; give weights (.pth, .pt or .safetensors) in its place"
+TEXT = _Foreign("text (a table or a log)", TABLE_WAY)
 PICTURES = {b"\x89PNG": "a PNG picture", b"\xff\xd8\xff": "a JPEG picture", b"GIF8": "a GIF picture"}
+TABLES = {b"\x89HDF": "HDF5 or NetCDF4: data, or weights of Keras", b"CDF": "NetCDF: data"}
 OTHERS = {
-    b"\x89HDF": "HDF5 or NetCDF4: data, or weights of Keras",
-    b"CDF": "NetCDF: data",
     b"GGUF": "GGUF, the format of llama.cpp",
     b"\x93NUMPY": "an array of NumPy",
     b"%PDF": "a PDF document",
@@ -87,6 +87,9 @@ def _recognise(start: bytes) -> _Foreign:
     for magic, name in {**PICTURES, **OTHERS}.items():
         if start.startswith(magic):
             return _Foreign(name, PUBLISHED)
+    for magic, name in TABLES.items():
+        if start.startswith(magic):
+            return _Foreign(name, TABLE_WAY)
     for magic, name in PACKED.items():
         if start.startswith(magic):
             return _Foreign(f"packed with {name}", "unpack it and give the file inside")

@@ -56,6 +56,18 @@ def test_what_is_no_checkpoint_is_named_with_the_way_to_the_real_one(tmp_path: P
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"\x89HDF\r\n\x1a\n" + bytes(40), b"CDF\x01" + bytes(40), b"timestamp,region,tp\n2020-01-01,costa,0\n"],
+    ids=["HDF5", "NetCDF 3", "CSV"],
+)
+def test_a_table_in_the_place_of_weights_is_sent_to_the_flag_for_tables(tmp_path: Path, content: bytes) -> None:
+    """Nobody downloaded the table by mistake for weights; two flags were mixed up."""
+    (tmp_path / "checkpoint.pth").write_bytes(content)
+    way_out = refused(tmp_path / "checkpoint.pth").next_command
+    assert "looks like a table" in way_out and "--data_path" in way_out and "download" not in way_out
+
+
 def test_a_directory_is_named_as_one_with_the_files_in_it(tmp_path: Path) -> None:
     """The run directory instead of its best.pt is the usual slip."""
     folder = tmp_path / "run.pth"
