@@ -57,7 +57,11 @@ class RunConfig:
     checkpoints: str = field(default="checkpoints/", metadata={"help": "folder of all runs"})
     preset: tuple[str, ...] = field(
         default=(),
-        metadata={"help": f"published options, later ones win: {', '.join(presets.PRESETS)}", "repeat": True},
+        metadata={
+            "help": "sets of flags by name, later ones win: "
+            + "; ".join(f"{name} ({about})" for name, about in presets.ABOUT.items()),
+            "repeat": True,
+        },
     )
     config: str | None = field(default=None, metadata={"help": "YAML file with defaults for any flags"})
     n_classes: int | None = field(
@@ -71,7 +75,11 @@ class RunConfig:
     )
     adaptation: bool = field(default=False, metadata={"help": "start from the weights in pretrain_model_path"})
     pretrain_model_path: str = field(
-        default="checkpoints/timer_xl/checkpoint.pth", metadata={"help": "pre-trained weights for --adaptation"}
+        default="checkpoints/timer_xl/checkpoint.pth",
+        metadata={
+            "help": "pre-trained weights for --adaptation; our own small encoder, with --preset encoder, is "
+            "checkpoints/small_encoder/encoder.pt"
+        },
     )
     dry_run: bool = field(
         default=False,

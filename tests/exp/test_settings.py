@@ -65,3 +65,19 @@ def test_an_unknown_preset_names_the_nearest() -> None:
     """The message is the shortest way to the right word."""
     with pytest.raises(UsageError, match="smal"):
         command_line.read(["--preset", "smal"])
+
+
+def test_the_help_says_of_every_preset_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Eight bare names leave a reader to try them, and some of them take hours."""
+    with pytest.raises(SystemExit):
+        command_line.read(["--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert all(f"{name} ({presets.ABOUT[name]})" in shown for name in presets.PRESETS)
+    assert "published options" not in shown
+
+
+def test_the_help_names_the_weights_that_come_with_the_repository(capsys: pytest.CaptureFixture[str]) -> None:
+    """The default of the flag is a file that has to be fetched; the small encoder is there."""
+    with pytest.raises(SystemExit):
+        command_line.read(["--help"])
+    assert "checkpoints/small_encoder/encoder.pt" in "".join(capsys.readouterr().out.split())
