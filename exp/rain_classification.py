@@ -42,8 +42,12 @@ TRAINING_FACTS = ("cost", "skipped_steps")
 LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "handled": logging.INFO}
 
 
-def train(settings: Settings) -> list[Path]:
+def train(settings: Settings, *, is_brief: bool = False) -> list[Path]:
     """Train and score one run per seed.
+
+    Args:
+        settings: of the runs.
+        is_brief: show the overall scores alone, where many runs are compared; scores.json has all of them.
 
     Returns:
         The run directories.
@@ -58,7 +62,7 @@ def train(settings: Settings) -> list[Path]:
     device = choose_device(settings.run.device, settings.run.gpu)
     splits, diagnosis = _examine(inputs, device)
     runs, results = training_run.each_seed(
-        plan, lambda settings, point: _train_one(settings, splits, device, diagnosis, point)
+        plan, lambda settings, point: _train_one(settings, splits, device, diagnosis, point, is_brief=is_brief)
     )
     if len(runs) > 1:
         _summarise(settings, runs, results)
@@ -204,7 +208,13 @@ def _describe(splits: Splits) -> None:
 
 
 def _train_one(
-    settings: Settings, splits: Splits, device: torch.device, diagnosis: Diagnosis, point: Point | None
+    settings: Settings,
+    splits: Splits,
+    device: torch.device,
+    diagnosis: Diagnosis,
+    point: Point | None,
+    *,
+    is_brief: bool,
 ) -> tuple[Path, dict[str, Any]]:
     if point is not None:
         now = run_description.of_data(splits)
@@ -230,7 +240,7 @@ def _train_one(
         keeping = Keeping(description=description, point=point, touch=held.touch)
         try:
             history = forecaster.fit(splits, run, explain, keeping)
-            return run, _score_and_write(forecaster, splits, settings, run, history)
+            return run, _score_and_write(forecaster, splits, settings, run, history, is_brief=is_brief)
         except NumericalError as error:
             _score_what_there_is(forecaster, splits, settings, run, error)
             raise
@@ -257,6 +267,7 @@ def _score_and_write(
     history: list[dict[str, Any]],
     facts: dict[str, Any] | None = None,
     stopped_by: str | None = None,
+    is_brief: bool = False,
 ) -> dict[str, Any]:
     """Score, draw, write; scores.json comes last, since it marks a run as finished."""
     result = scoring.evaluate(forecaster, splits, settings.run.cut_score)
@@ -280,7 +291,7 @@ def _score_and_write(
         "test": result.test,
     }
     run_directory.write_json(folder / run_directory.FINISHED_FILE, scores)
-    _report(folder, scores, drawn, splits)
+    _report(folder, scores, drawn, splits, is_brief=is_brief)
     return scores
 
 
@@ -301,9 +312,10 @@ def _label(settings: Settings, splits: Splits) -> str:
     return f"{settings.run.model}, seed {settings.run.seed}; test {first} to {last}\n{data}"
 
 
-def _report(folder: Path, scores: dict[str, Any], drawn: list[Path], splits: Splits) -> None:
+def _report(folder: Path, scores: dict[str, Any], drawn: list[Path], splits: Splits, *, is_brief: bool) -> None:
     title = "SYNTHETIC data, not ERA5: " if splits.table.is_synthetic else ""
-    logger.info("\n%s%s on the test split\n%s", title, scores["model"], format_table(scores["test"]))
+    table = format_table(scores["test"], is_brief=is_brief)
+    logger.info("\n%s%s on the test split\n%s", title, scores["model"], table)
     if scores["collapsed"]:
         logger.warning("COLLAPSED: the forecast says the same every time; none of these scores is skill.")
     logger.info("scores       %s", folder / run_directory.FINISHED_FILE)

@@ -105,17 +105,23 @@ _COLUMNS = (
 _WIDTH, _NAME_WIDTH = 8, 14
 
 
-def format_table(scores: Mapping[str, Any]) -> str:
-    """Write the result of `verification.score_table` as a plain table; "-" stands for an undefined score."""
+def format_table(scores: Mapping[str, Any], *, is_brief: bool = False) -> str:
+    """Write the result of `verification.score_table` as a plain table; "-" stands for an undefined score.
+
+    Args:
+        scores: of one forecast.
+        is_brief: the overall line alone, without all scores and those of regions and months.
+    """
+    of_event = _brief_lines if is_brief else _event_lines
     if "thresholds" not in scores:
-        return "\n".join(_event_lines(scores))
+        return "\n".join(of_event(scores))
     classes = scores["classes"]
     names = ("accuracy", "macro_f1", "balanced_accuracy", "matthews_correlation")
     lines = [f"classes, n = {classes['n']}: " + ", ".join(f"{name} {_text(classes[name], 3)}" for name in names)]
     if classes["constant_answer"]:
         lines.append(_CONSTANT)
     for threshold, table in scores["thresholds"].items():
-        lines += ["", f"rain of {threshold} or more", *_event_lines(table)]
+        lines += ["", f"rain of {threshold} or more", *of_event(table)]
     return "\n".join(lines)
 
 
@@ -136,12 +142,16 @@ def _event_lines(scores: Mapping[str, Any]) -> list[str]:
     rows = (len(names) + 2) // 3
     for row in range(rows):
         lines.append("  ".join(f"{name:<30} {_text(overall[name], 4):>7}" for name in names[row::rows]).rstrip())
-    header = f"{'':<{_NAME_WIDTH}}" + "".join(f"{heading:>{_WIDTH}}" for heading, _, _ in _COLUMNS)
-    lines += ["", header, _row("all", overall)]
+    lines += ["", *_brief_lines(scores)]
     for group, title in (("by_region", "region"), ("by_month", "month")):
         lines += [f"by {title}", *(_row(name, entry) for name, entry in scores[group].items())]
     lines.append("base: share of rain observed; said: share of rain forecast; =: constant answer; -: undefined")
     return lines
+
+
+def _brief_lines(scores: Mapping[str, Any]) -> list[str]:
+    header = f"{'':<{_NAME_WIDTH}}" + "".join(f"{heading:>{_WIDTH}}" for heading, _, _ in _COLUMNS)
+    return [header, _row("all", scores["overall"])]
 
 
 def _row(name: str, entry: Mapping[str, Any]) -> str:

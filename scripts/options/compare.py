@@ -198,7 +198,7 @@ def _play(letter: str, words: Sequence[str], settings: Settings, typed: str) -> 
             continue
         one = command_line.read([*words, "--seed", str(seed), "--itr", "1", "--resume", "auto"])
         try:
-            (finished[seed],) = rain_classification.train(one)
+            (finished[seed],) = rain_classification.train(one, is_brief=True)
         except NumericalError as error:
             logger.error("%s", error)
             failed[seed] = error.code

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from exp import command_line, option_scores
+from exp import command_line, option_scores, rain_classification
 from exp.options import OPTIONS
 from exp.settings import Settings
 from scripts.options import compare
@@ -135,3 +135,19 @@ def test_runs_of_other_instants_are_refused_although_their_number_is_the_same(pr
     with pytest.raises(UsageError, match="not tested at the same instants") as caught:
         compare._require_tested_alike(outcomes)
     assert f"{len(frame)} and {len(frame)} test windows" in caught.value.evidence
+
+
+def test_a_comparison_shows_the_overall_line_of_each_run_and_a_single_run_its_tables_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Six options with the tables of regions and months push the table that was asked for off the screen."""
+    make_table.write(tmp_path)
+    caplog.set_level("INFO")
+    words = ["--preset", "smoke", "--root_path", str(tmp_path), "--data_path", "table.csv"]
+    words += ["--checkpoints", str(tmp_path / "runs")]
+    assert compare.run(["B", *words]) == 0
+    said = caplog.text
+    assert "by month" not in said and "by region" not in said and "\nall " in said
+    caplog.clear()
+    rain_classification.train(command_line.read(words))
+    assert "by month" in caplog.text and "by region" in caplog.text and "\nall " in caplog.text

@@ -331,3 +331,14 @@ def test_the_printed_table_names_undefined_scores_and_constant_answers():
     assert "constant answer: the forecast" not in text
     assert all(len(line) <= 120 for line in text.splitlines())
     assert "5 mm" in verification.format_table(verification.score_table(classes_of()))
+
+
+def test_the_brief_table_is_the_overall_line_of_the_long_one():
+    """Scores of a run that differ between its short and its long account would be trusted in neither."""
+    for table in (
+        verification.score_table(forecasts_of([0.2, 0.9, 0.4], [0, 1, 0], region=["a", "b", "b"])),
+        verification.score_table(classes_of()),
+    ):
+        brief, whole = (verification.format_table(table, is_brief=is_brief).splitlines() for is_brief in (True, False))
+        assert set(brief) < set(whole) and any(line.startswith("all ") for line in brief)
+        assert not any(line.startswith("by ") for line in brief)
