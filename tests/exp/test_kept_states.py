@@ -118,7 +118,8 @@ def test_a_step_nobody_has_heard_of_is_forgotten_with_the_state_before_it() -> N
 
 def test_two_undefined_epochs_end_a_run_that_was_cut_between_them(tmp_path: Path) -> None:
     """A run without a score would go on for as long as it is cut once an epoch."""
-    trainer = SimpleNamespace(watch=SimpleNamespace(first_verdict=None))
+    stages = SimpleNamespace(first_epochs=[1])
+    trainer = SimpleNamespace(watch=SimpleNamespace(first_verdict=None), stages=stages, epoch=1)
     first, second = (BestCheckpoint(tmp_path, "loss", 5) for _ in range(2))
     first.on_epoch_end(trainer, {"epoch": 1, "validation_loss": None})
     second.load_state(first.state())
