@@ -10,11 +10,10 @@ if __name__ == "__main__":
 
 import logging
 import sys
-import traceback
 from collections.abc import Sequence
 
-from utils import last_words
-from utils.errors import EXIT_INTERNAL, EXIT_OK, ForeseenError, UsageError
+from utils import outcome
+from utils.errors import UsageError
 
 DESCRIPTION = "Will it rain in the next 24 hours? Train, score and use Timer-XL and its references on ERA5."
 EPILOG = """examples:
@@ -36,30 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; foreseen faults end with a message, not a traceback."""
     logging.raiseExceptions = False  # a terminal that goes away must not end a run, nor bury it in complaints
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
-    try:
-        code = _run(list(sys.argv[1:] if argv is None else argv))
-        signals.finish()
-    except KeyboardInterrupt as interrupt:
-        return signals.tell(interrupt)
-    finally:
-        last_words.say()
-    return code
-
-
-def _run(words: list[str]) -> int:
-    try:
-        _dispatch(words)
-    except ForeseenError as error:
-        last_words.say(str(error))
-        return error.exit_code
-    except Exception as error:
-        if signals.was_raised():  # libraries in C turn an interrupt into an error of their own
-            seen = f"{signals.NOTHING_TO_SAVE} ({type(error).__name__}: {error})"
-            raise signals.Interrupted(evidence=seen) from error
-        told = "INTERNAL: this is a fault of the program; please report the lines above."
-        last_words.say(f"{traceback.format_exc()}{told}")
-        return EXIT_INTERNAL
-    return EXIT_OK
+    return outcome.of(lambda: _dispatch(list(sys.argv[1:] if argv is None else argv)))
 
 
 def _dispatch(words: list[str]) -> None:

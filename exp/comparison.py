@@ -14,8 +14,8 @@ from typing import Any
 
 from exp.finished_runs import is_forecast
 from exp.scoring import main_scores
-from utils import last_words, run_directory
-from utils.errors import EXIT_OK, ForeseenError, UsageError
+from utils import last_words, outcome, run_directory
+from utils.errors import UsageError
 
 COLUMNS = {
     "accuracy": "accuracy",
@@ -133,24 +133,22 @@ def _mean_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main(words: list[str]) -> int:
     """Print the table of one folder, or of the runs named, and return the exit code."""
-    try:
-        if words in (["-h"], ["--help"]):
-            last_words.show(__doc__ or "")
-            return EXIT_OK
-        if not words or any(word.startswith("-") for word in words):
-            raise UsageError(
-                "CONFIG",
-                "One folder of runs or several run directories are expected.",
-                where="python -m exp.comparison FOLDER, or RUN RUN ...",
-                next_command="python -m exp.comparison checkpoints/peru_rainfall",
-            )
-        paths = [Path(word) for word in words]
-        is_folder = len(paths) == 1 and not (paths[0] / run_directory.FINISHED_FILE).is_file()
-        last_words.show(table(newest_of_each_model(paths[0]) if is_folder else groups_of(paths)))
-    except ForeseenError as error:
-        last_words.say(str(error))
-        return error.exit_code
-    return EXIT_OK
+    return outcome.of(lambda: last_words.show(_answer(words)))
+
+
+def _answer(words: list[str]) -> str:
+    if words in (["-h"], ["--help"]):
+        return __doc__ or ""
+    if not words or any(word.startswith("-") for word in words):
+        raise UsageError(
+            "CONFIG",
+            "One folder of runs or several run directories are expected.",
+            where="python -m exp.comparison FOLDER, or RUN RUN ...",
+            next_command="python -m exp.comparison checkpoints/peru_rainfall",
+        )
+    paths = [Path(word) for word in words]
+    is_folder = len(paths) == 1 and not (paths[0] / run_directory.FINISHED_FILE).is_file()
+    return table(newest_of_each_model(paths[0]) if is_folder else groups_of(paths))
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from utils import last_words, signals
-from utils.errors import EXIT_OK, ForeseenError, UsageError
+from utils import outcome, signals
+from utils.errors import UsageError
 
 ConfigType = TypeVar("ConfigType")
 TRUE_WORDS = ("1", "true", "yes", "on")
@@ -60,24 +60,10 @@ def run_tool(
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     signals.raise_at_once()
-    try:
-        code = _outcome(action, lambda: parse(prog, description, config_class, argv=argv, epilog=epilog)[0])
-        signals.finish()
-    except KeyboardInterrupt as interrupt:
-        is_told = isinstance(interrupt, signals.Interrupted) and interrupt.where
-        return signals.tell(interrupt if is_told else signals.Interrupted(evidence="nothing half-written was left"))
-    finally:
-        last_words.say()
-    return code
-
-
-def _outcome(action: Callable[[ConfigType], Any], read: Callable[[], ConfigType]) -> int:
-    try:
-        answer = action(read())
-    except ForeseenError as error:
-        last_words.say(str(error))
-        return error.exit_code
-    return answer if isinstance(answer, int) else EXIT_OK
+    return outcome.of(
+        lambda: action(parse(prog, description, config_class, argv=argv, epilog=epilog)[0]),
+        when_interrupted="nothing half-written was left",
+    )
 
 
 def parse_given(

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import run as program
-from utils.errors import ForeseenError
+from utils import outcome
 
 logger = logging.getLogger(__name__)
 
@@ -20,13 +20,7 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str]) -> int:
     """Run one option or a comparison and return its exit code; what is foreseen ends in a message."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    try:
-        return _dispatch(list(argv))
-    except KeyboardInterrupt as interrupt:
-        return signals.tell(interrupt)
-    except ForeseenError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
+    return outcome.of(lambda: _dispatch(list(argv)))
 
 
 def _dispatch(words: list[str]) -> int:
@@ -34,9 +28,7 @@ def _dispatch(words: list[str]) -> int:
 
     signals.raise_at_once()
     if words[:1] == ["compare"]:
-        code = compare.run(words[1:])
-        signals.finish()
-        return code
+        return compare.run(words[1:])
     return single.run(words[0].upper(), words[1:], program.main)
 
 

@@ -19,6 +19,8 @@ COMMANDS = {
     "a table": (["-m", "exp.comparison", "--help"], BUFFERED, 0),
     "a table that is written at once": (["-m", "exp.comparison", "--help"], UNBUFFERED, 0),
     "a folder that the comparison refuses": (["-m", "exp.comparison", "no/such/folder"], BUFFERED, 2),
+    "an option that there is not": (["-m", "scripts.options", "g"], BUFFERED, 2),
+    "a comparison that is refused": (["-m", "scripts.options", "compare", "--seeds", "0"], UNBUFFERED, 2),
 }
 
 
@@ -48,6 +50,24 @@ def test_a_command_whose_reader_is_gone_leaves_its_own_exit_code(title: str, dea
     """`... | head -1` closes the pipe; a scheduler would read 120 or 1 and take the run for broken."""
     words, variables, code = COMMANDS[title]
     assert execute(words, variables, stdout=dead, stderr=dead).returncode == code
+
+
+FAULTY = (
+    "from dataclasses import dataclass",
+    "from utils import flags",
+    "@dataclass(frozen=True, kw_only=True)",
+    "class Config:",
+    '    """Nothing."""',
+    "def work(config): raise RuntimeError('a bug')",
+    "sys.exit(flags.run_tool('-m tool', 'A tool.', Config, work, argv=[]))",
+)
+
+
+def test_a_fault_of_a_tool_is_told_as_one_of_the_program() -> None:
+    """Exit code 1 says "a broken checkpoint was found" of one tool and nothing of the others."""
+    answer = execute(script(*FAULTY))
+    assert answer.returncode == 70 and "RuntimeError: a bug" in answer.stderr
+    assert answer.stderr.rstrip().splitlines()[-1].startswith("INTERNAL: ")
 
 
 def test_what_was_printed_comes_before_the_message() -> None:
