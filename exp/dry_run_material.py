@@ -7,13 +7,11 @@ from pathlib import Path
 
 import torch
 
-from data_provider.factory import load_splits
 from data_provider.series_factory import load_series
-from data_provider.windows import CALENDAR_MARKS
-from exp import forecasters, forecasting
+from exp import forecasters, forecasting, rain_splits
 from exp.costs import Training
 from exp.diagnosis.model_check import random_windows
-from exp.diagnosis.preflight import USUAL_REGIONS, USUAL_VARIABLES, dimensions_of
+from exp.diagnosis.preflight import dimensions_of, usual_dimensions
 from exp.forecast_training import ForecastTraining
 from exp.forecasters import NetworkForecaster
 from exp.objective import Windows
@@ -87,16 +85,7 @@ def load(settings: Settings, device: torch.device) -> Material:
         return _of_series(settings, device)
     if settings.data.path.is_file():
         return _of_table(settings, device)
-    length = context_length(settings)
-    dimensions = Dimensions(
-        n_classes=settings.run.n_classes or 2,
-        n_variables=USUAL_VARIABLES,
-        context_length=length,
-        n_marks=CALENDAR_MARKS + USUAL_REGIONS,
-        n_regions=USUAL_REGIONS,
-        step_hours=1,
-        pressure_index=None,
-    )
+    dimensions = usual_dimensions(context_length(settings), n_classes=settings.run.n_classes or 2)
     return random(settings, dimensions, device)
 
 
@@ -118,17 +107,8 @@ def random(settings: Settings, dimensions: Dimensions, device: torch.device) -> 
 
 
 def _of_table(settings: Settings, device: torch.device) -> Material:
-    length = context_length(settings)
-    splits = load_splits(
-        settings.data,
-        settings.split,
-        settings.cleaning,
-        settings.scaling,
-        context_length=length,
-        device=device,
-        batch_size=settings.trainer.batch_size,
-    )
-    told = f"{len(splits.train):,} training windows of {length} rows in {settings.data.path}"
+    splits = rain_splits.load(settings, device)
+    told = f"{len(splits.train):,} training windows of {splits.train.context_length} rows in {settings.data.path}"
     dimensions = dimensions_of(splits)
     training = _classifier(settings, dimensions, device)
     return Material(training, dimensions, splits.train, len(splits.train), splits.validation, told)

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from data_provider.factory import SPLIT_NAMES, Splits, load_splits
+from data_provider.factory import SPLIT_NAMES, Splits
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import require_table
 from data_provider.splits import Boundaries
-from exp import figures, forecasters, resume, run_description, scoring, training_run, transfer
+from exp import figures, forecasters, rain_splits, resume, run_description, scoring, training_run, transfer
 from exp.diagnosis import command, preflight
 from exp.diagnosis.explain import Explainer
 from exp.diagnosis.report import Diagnosis
@@ -147,20 +147,9 @@ def _load(
     preprocessing: Preprocessing | None = None,
     ends: Boundaries | None = None,
 ) -> Splits:
-    length = context_length(settings)
-    splits = load_splits(
-        settings.data,
-        settings.split,
-        settings.cleaning,
-        settings.scaling,
-        context_length=length,
-        device=device,
-        preprocessing=preprocessing,
-        ends=ends,
-        batch_size=settings.trainer.batch_size,
-    )
+    splits = rain_splits.load(settings, device, preprocessing=preprocessing, ends=ends)
     _describe(splits)
-    _tell([*preflight.trimmed(settings, length), *splits.findings])
+    _tell([*preflight.trimmed(settings, context_length(settings)), *splits.findings])
     return splits
 
 

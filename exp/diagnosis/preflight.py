@@ -217,6 +217,19 @@ def _model(
     return verdict, _what_missing_values_do(forecaster, data, device, settings)
 
 
+def usual_dimensions(length: int, *, n_classes: int = 2) -> Dimensions:
+    """Return the sizes of an hourly table such as the case's, with windows of so many rows."""
+    return Dimensions(
+        n_classes=n_classes,
+        n_variables=USUAL_VARIABLES,
+        context_length=length,
+        n_marks=CALENDAR_MARKS + USUAL_REGIONS,
+        n_regions=USUAL_REGIONS,
+        step_hours=1,
+        pressure_index=None,
+    )
+
+
 def _material(
     settings: Settings, length: int, data: DataReport, device: torch.device
 ) -> tuple[Dimensions, WindowSet, tuple[str, ...]]:
@@ -226,16 +239,7 @@ def _material(
         return dimensions_of(splits), splits.train, splits.preprocessing.variables
     token = getattr(settings.model, "input_token_len", 1)
     needed = max(RANDOM_TOKENS * token, getattr(settings.model, "last_hours", 0), RANDOM_ROWS)
-    length = min(length, -(-needed // token) * token)
-    dimensions = Dimensions(
-        n_classes=2,
-        n_variables=USUAL_VARIABLES,
-        context_length=length,
-        n_marks=CALENDAR_MARKS + USUAL_REGIONS,
-        n_regions=USUAL_REGIONS,
-        step_hours=1,
-        pressure_index=None,
-    )
+    dimensions = usual_dimensions(min(length, -(-needed // token) * token))
     logger.info("No usable data: the model is looked at with random numbers in %d variables.", USUAL_VARIABLES)
     names = tuple(f"variable {number}" for number in range(USUAL_VARIABLES))
     return dimensions, model_check.random_windows(dimensions, device), names

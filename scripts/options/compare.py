@@ -9,9 +9,8 @@ from pathlib import Path
 
 import torch
 
-from data_provider.factory import load_splits
 from data_provider.rain_table import RainTable, read_table_leniently
-from exp import command_line, ladder, option_scores, options, rain_classification, resume
+from exp import command_line, ladder, option_scores, options, rain_classification, rain_splits, resume
 from exp.option_scores import Outcome
 from exp.settings import Settings, context_length
 from scripts.options import single
@@ -156,16 +155,7 @@ def _require_same_instants(settings: dict[str, Settings]) -> None:
 
 
 def _test_windows(settings: Settings, table: RainTable) -> set[tuple[str, int]]:
-    splits = load_splits(
-        settings.data,
-        settings.split,
-        settings.cleaning,
-        settings.scaling,
-        context_length=context_length(settings),
-        device=torch.device("cpu"),
-        table=table,
-    )
-    index = splits.test.index
+    index = rain_splits.load(settings, torch.device("cpu"), table=table).test.index
     return set(zip(map(str, index.init_time), map(int, index.region), strict=True))
 
 
