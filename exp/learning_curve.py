@@ -19,15 +19,12 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from data_provider.factory import load_splits
 from data_provider.rain_table import read_table_leniently
-from exp import command_line, curve_report, rain_classification
-from exp.finished_runs import find_run
+from exp import command_line, curve_report, rain_classification, rain_splits, resume
 from exp.scoring import main_scores
-from exp.settings import Settings, context_length
+from exp.settings import context_length
 from utils import flags, run_directory, signals
 from utils.errors import UsageError
-from utils.files import sha256
 from utils.flag_rules import require
 
 logger = logging.getLogger(__name__)
@@ -145,7 +142,7 @@ def measure(config: CurveConfig) -> None:
         try:
             with _quiet():
                 settings = command_line.read(words_of(cell, config))
-            run = _finished(settings)
+            run = resume.finished_runs(settings).get(cell.seed)
             is_new = run is None
             if run is None:
                 logger.info("%3d/%d  %s ...", number, len(todo), cell.name)
@@ -187,35 +184,13 @@ def _training_windows(config: CurveConfig) -> int:
         settings = [command_line.read(words_of(Cell(method, "all", 0), config)) for method in config.methods]
     of_length = {context_length(each): each for each in settings}
     table = read_table_leniently(settings[0].data.path)
-    counts = []
-    for length, each in of_length.items():
-        splits = load_splits(
-            each.data,
-            each.split,
-            each.cleaning,
-            each.scaling,
-            context_length=length,
-            device=torch.device("cpu"),
-            table=table,
-        )
-        counts.append(len(splits.train))
-    return min(counts)
+    return min(len(rain_splits.load(each, torch.device("cpu"), table=table).train) for each in of_length.values())
 
 
 def _epochs(size: str) -> int:
     if size == "all":
         return LEAST_EPOCHS
     return min(MOST_EPOCHS, max(LEAST_EPOCHS, math.ceil(UPDATES * BATCH / int(size))))
-
-
-def _finished(settings: Settings) -> Path | None:
-    """Return the finished run of these flags on this very table."""
-    try:
-        run = find_run(settings)
-    except UsageError:
-        return None
-    trained_on = run_directory.read_json(run / "environment.json")["data_sha256"]
-    return run if settings.data.path.is_file() and trained_on == sha256(settings.data.path) else None
 
 
 def _row(cell: Cell, run: Path) -> dict[str, Any]:

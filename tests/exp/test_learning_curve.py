@@ -112,6 +112,17 @@ def wait_for(place: Path, pattern: str) -> Path:
     raise AssertionError(f"no {pattern} in {place}")
 
 
+def test_other_weights_under_the_old_name_are_another_cell(folder: Path) -> None:
+    """An encoder that was trained anew would be judged by the scores of the one before."""
+    own = config(folder, sizes=("30",), methods=("probe",), checkpoints=str(folder / "again"))
+    learning_curve.measure(own)
+    weights = torch.load(folder / "encoder.pt")
+    torch.save({name: value + 0.01 for name, value in weights.items()}, folder / "encoder.pt")
+    learning_curve.measure(own)
+    assert len(list((folder / "again").rglob("scores.json"))) == 2
+    torch.save(weights, folder / "encoder.pt")
+
+
 def test_other_flags_are_another_cell(folder: Path) -> None:
     """Cells of other settings under the old name would mix two curves."""
     learning_curve.measure(config(folder, sizes=("30",), methods=("scratch",), flags=f"{SMALL} --learning_rate 1e-2"))
