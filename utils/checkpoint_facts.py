@@ -18,6 +18,9 @@ DEFAULT_PATH = Path("checkpoints/timer_xl/checkpoint.pth")
 MISSING_SHOWN = 3
 # The released encoder is univariate and was trained with instance norm (checkpoints/README.md).
 RELEASED_WORDS = "--preset full --use_norm --variate_mode independent --level_statistics --learning_rate 1e-6"
+# The encoder of this repository, by its sizes: its preset also has the context and the head it is used with.
+SMALL = {"e_layers": 4, "d_model": 128, "d_ff": 512, "input_token_len": 24, "output_token_len": 24}
+SMALL_WORDS = "--preset encoder"
 # A context that is long enough where the usual one may hold too few tokens.
 USUAL_TOKEN, TOKENS_OF_CONTEXT = 96, 8
 
@@ -79,13 +82,17 @@ class Facts:
 
     def commands(self, path: Path, flags: Mapping[str, Any]) -> list[tuple[str, str]]:
         """Return what can be typed next, each with what it is for."""
-        words = RELEASED_WORDS if self.is_released else _words(flags)
+        words = RELEASED_WORDS if self.is_released else SMALL_WORDS if self._is_small(flags) else _words(flags)
         place = "" if path == DEFAULT_PATH else f" --pretrain_model_path {shlex.quote(str(path))}"
         parts = " --load_parts encoder" if self.others else ""
         return [
             ("what a training with it costs", f"python run.py {words} --dry_run"),
             ("start from it", f"python run.py {words} --adaptation{place}{parts}"),
         ]
+
+    def _is_small(self, flags: Mapping[str, Any]) -> bool:
+        sizes = asdict(self.sizes)
+        return not flags.get("use_norm") and all(sizes[name] == value for name, value in SMALL.items())
 
 
 def encoder_names(e_layers: int) -> list[str]:

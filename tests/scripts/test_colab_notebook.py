@@ -65,6 +65,7 @@ def test_the_notebook_runs_from_top_to_bottom_in_smoke_size(
     said = {cell.id: _said(cell) for cell in book.cells if cell.cell_type == "code"}
     assert "SYNTHETIC" in said["diagnosis"] and "Nothing is wrong" in said["diagnosis"]
     assert "option A, seed 0 is finished" in said["option-a"] and "option B, seed 0 is finished" in said["option-b"]
+    assert "F: frozen encoder" in said["transfer"]
     assert "base rate" in said["table"] and "| A from scratch" in said["table"] and "| B small" in said["table"]
 
 

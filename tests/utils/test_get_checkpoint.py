@@ -21,7 +21,7 @@ import pytest
 import torch
 
 import run as program
-from exp import command_line
+from exp import command_line, presets
 from exp.diagnosis.origin import Origin
 from tests.processes import hear_all_signals
 from tests.utils import checkpoint_files as files
@@ -159,6 +159,16 @@ def test_a_file_of_the_released_size_is_told_as_such_and_its_commands_are_those_
     assert settings[0].run.dry_run and settings[1].run.adaptation and model.use_norm and model.level_statistics
     assert all(getattr(model, name) == value for name, value in facts.flags({}).items())
     assert Path(settings[1].run.pretrain_model_path) == checkpoint_facts.DEFAULT_PATH
+
+
+def test_the_encoder_of_the_repository_is_offered_with_its_preset(place: Place) -> None:
+    """Its sizes alone would leave it with another context and another head than it was measured with."""
+    code, said = place.get(str(ROOT / "checkpoints" / "small_encoder" / "encoder.pt"), "--name", "own")
+    assert code == 0 and "python run.py --preset encoder --adaptation" in said
+    flags = checkpoint_facts.Facts.of(checkpoint.load(place.root / "own" / "checkpoint.pth"), place.root).flags({})
+    preset = presets.flags_of("encoder")
+    assert {name: preset[name] for name in checkpoint_facts.SMALL} == checkpoint_facts.SMALL
+    assert flags | checkpoint_facts.SMALL == flags
 
 
 def test_safetensors_get_the_name_of_what_they_are(tmp_path: Path, place: Place) -> None:
