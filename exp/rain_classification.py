@@ -259,9 +259,9 @@ def _score_and_write(
     is_brief: bool = False,
 ) -> dict[str, Any]:
     """Score, draw, write; scores.json comes last, since it marks a run as finished."""
-    result = scoring.evaluate(forecaster, splits, settings.run.cut_score)
+    result = scoring.evaluate(forecaster, splits, settings.verification.cut_score)
     scoring.write_probabilities(
-        folder / "predictions", splits.table, splits.test.index, result.probability, result.cuts
+        folder / "predictions", splits.table, splits.test.index, result.probability, result.cuts, result.forecasts
     )
     drawn = _draw(folder, history, result, settings, splits)
     scores = {

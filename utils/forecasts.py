@@ -8,7 +8,7 @@ import numpy as np
 
 from utils.errors import DataError
 
-_ARRAYS = ("init_time", "region", "probability", "observed", "climatology")
+_ARRAYS = ("init_time", "region", "probability", "observed", "climatology", "persistence")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,8 @@ class Forecasts:
         probability: `(N,)` forecast probability of the event.
         observed: `(N,)` 0 or 1.
         climatology: `(N,)` probability from the monthly training climatology of the region.
+        persistence: `(N,)` 1 where the period of equal length that ends at init_time had the event, 0 where not; the
+            training share where that period is not complete.
         cut: probability from which on the event is forecast.
     """
 
@@ -29,11 +31,12 @@ class Forecasts:
     probability: np.ndarray
     observed: np.ndarray
     climatology: np.ndarray
+    persistence: np.ndarray
     cut: float = 0.5
 
     def __post_init__(self) -> None:
         _check_lengths(self)
-        for name in ("probability", "climatology"):
+        for name in ("probability", "climatology", "persistence"):
             check_values(name, np.asarray(getattr(self, name), dtype=np.float64))
         check_values("observed", np.asarray(self.observed, dtype=np.float64), binary=True)
 
@@ -52,6 +55,7 @@ class ClassForecasts:
         probability: `(N, K)` probability of each class.
         observed: `(N,)` class, 0 to K - 1.
         climatology: `(N, K)` monthly training climatology of the region.
+        persistence: `(N, K)` the class of the period of equal length that ends at init_time, as probabilities.
         threshold_mm: the K - 1 thresholds between the classes, in millimetres.
         cut: K - 1 cuts, one per threshold.
     """
@@ -61,6 +65,7 @@ class ClassForecasts:
     probability: np.ndarray
     observed: np.ndarray
     climatology: np.ndarray
+    persistence: np.ndarray
     threshold_mm: tuple[float, ...]
     cut: tuple[float, ...] = ()
 
@@ -83,6 +88,7 @@ class ClassForecasts:
             probability=_at_least(self.probability, threshold + 1),
             observed=(np.asarray(self.observed) > threshold).astype(np.int8),
             climatology=_at_least(self.climatology, threshold + 1),
+            persistence=_at_least(self.persistence, threshold + 1),
             cut=self.cut[threshold],
         )
 

@@ -18,7 +18,7 @@ from utils.score_info import SCORES
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def forecasts_of(probability, observed, climatology=None, cut=0.5, region="a", start="2024-01-01"):
+def forecasts_of(probability, observed, climatology=None, cut=0.5, persistence=None, region="a", start="2024-01-01"):
     """Forecasts every twelfth hour from a start, in one region unless names are given."""
     n = len(observed)
     return verification.Forecasts(
@@ -27,6 +27,7 @@ def forecasts_of(probability, observed, climatology=None, cut=0.5, region="a", s
         probability=np.asarray(probability, dtype=float),
         observed=np.asarray(observed),
         climatology=np.full(n, 0.5) if climatology is None else np.asarray(climatology, dtype=float),
+        persistence=np.zeros(n) if persistence is None else np.asarray(persistence, dtype=float),
         cut=cut,
     )
 
@@ -275,7 +276,8 @@ def classes_of(n=400, seed=0, cut=()):
     base = forecasts_of(np.zeros(n), np.zeros(n, int))
     return verification.ClassForecasts(
         init_time=base.init_time, region=base.region, probability=weight / weight.sum(1, keepdims=True),
-        observed=observed, climatology=np.full((n, 3), 1 / 3), threshold_mm=(0.1, 5.0), cut=cut,
+        observed=observed, climatology=np.full((n, 3), 1 / 3),
+        persistence=np.eye(3)[np.roll(observed, 1)], threshold_mm=(0.1, 5.0), cut=cut,
     )  # fmt: skip
 
 
