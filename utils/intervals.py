@@ -33,6 +33,9 @@ LEVEL = 0.95
 BLOCK_DAYS = 14
 LEAST_BLOCKS = 8
 MOST_UNDEFINED = 0.05
+# Means of squares or distances of ten bins: chance raises them in the record, and in draws of it once more, so that
+# the interval of a forecast that can be trusted lies wholly above the truth.
+WITHOUT_INTERVALS = ("reliability", "expected_calibration_error")
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,10 @@ class Draws:
         """95 % interval of a score of one forecast.
 
         Returns:
-            Lower and upper end; None where there are no intervals (`why_none`), the score is undefined, or more than
-            `MOST_UNDEFINED` of the draws leave it undefined.
+            Lower and upper end; None where there are no intervals (`why_none`, `WITHOUT_INTERVALS`), the score is
+            undefined, or more than `MOST_UNDEFINED` of the draws leave it undefined.
         """
-        if self.weights is None or self.value(name, score) is None:
+        if self.value(name, score) is None or not self._has_draws(score):
             return None
         return self._ends(self._drawn[name][score])
 
@@ -114,10 +117,14 @@ class Draws:
         ours, theirs = self.value(one, score), self.value(other, score)
         if ours is None or theirs is None:
             return Difference(None, None, None, None)
-        ends = self._ends(self._drawn[one][score] - self._drawn[other][score]) if self.weights is not None else None
+        drawn = self._has_draws(score)
+        ends = self._ends(self._drawn[one][score] - self._drawn[other][score]) if drawn else None
         if ends is None:
             return Difference(ours - theirs, None, None, None)
         return Difference(ours - theirs, *ends, is_real=not ends[0] <= 0 <= ends[1])
+
+    def _has_draws(self, score: str) -> bool:
+        return self.weights is not None and score not in WITHOUT_INTERVALS
 
     def _ends(self, drawn: np.ndarray) -> tuple[float, float] | None:
         known = drawn[np.isfinite(drawn)]

@@ -30,6 +30,8 @@ def test_every_score_has_an_interval_and_a_difference_in_strict_json(table) -> N
     assert json.loads(json.dumps(table, allow_nan=False)) == table
     for scores in (table["overall"], *table["by_region"].values()):
         assert set(scores["intervals"]) == set(SCORES)
+        without = {name for name, ends in scores["intervals"].items() if ends is None}
+        assert without == {"reliability", "expected_calibration_error"}, "these have none that could be trusted"
         low, high = scores["intervals"]["roc_auc"]
         assert low < scores["roc_auc"] < high
     for name in ("climatology", "persistence"):
