@@ -87,7 +87,9 @@ class Draws:
 
     @cached_property
     def _drawn(self) -> dict[str, dict[str, np.ndarray]]:
-        return {name: each.scores(self.weights) for name, each in self._sums.items()}
+        assert self.weights is not None, "asked for where there are draws"
+        undefined = dict.fromkeys(WITHOUT_INTERVALS, np.full(self.weights.shape[1], np.nan))
+        return {name: each.scores(self.weights) | undefined for name, each in self._sums.items()}
 
     def scores(self, name: str) -> dict[str, Any]:
         """What `event_scores.score` says of a forecast on all days."""
@@ -101,10 +103,10 @@ class Draws:
         """95 % interval of a score of one forecast.
 
         Returns:
-            Lower and upper end; None where there are no intervals (`why_none`, `WITHOUT_INTERVALS`), the score is
-            undefined, or more than `MOST_UNDEFINED` of the draws leave it undefined.
+            Lower and upper end; None where there are no intervals (`why_none`), the score is undefined, or more than
+            `MOST_UNDEFINED` of the draws leave it undefined.
         """
-        if self.value(name, score) is None or not self._has_draws(score):
+        if self.weights is None or self.value(name, score) is None:
             return None
         return self._ends(self._drawn[name][score])
 
@@ -117,14 +119,10 @@ class Draws:
         ours, theirs = self.value(one, score), self.value(other, score)
         if ours is None or theirs is None:
             return Difference(None, None, None, None)
-        drawn = self._has_draws(score)
-        ends = self._ends(self._drawn[one][score] - self._drawn[other][score]) if drawn else None
+        ends = self._ends(self._drawn[one][score] - self._drawn[other][score]) if self.weights is not None else None
         if ends is None:
             return Difference(ours - theirs, None, None, None)
         return Difference(ours - theirs, *ends, is_real=not ends[0] <= 0 <= ends[1])
-
-    def _has_draws(self, score: str) -> bool:
-        return self.weights is not None and score not in WITHOUT_INTERVALS
 
     def _ends(self, drawn: np.ndarray) -> tuple[float, float] | None:
         known = drawn[np.isfinite(drawn)]
