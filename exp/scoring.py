@@ -16,9 +16,11 @@ from data_provider.rain_table import UNKNOWN_LABEL, RainTable
 from data_provider.windows import WindowIndex, WindowSet
 from exp.forecasters import Forecaster
 from models.climatology import Model as Climatology
+from models.persistence import Model as Persistence
 from utils import verification
 from utils.files import write_whole
-from utils.forecasts import ClassForecasts, Forecasts
+from utils.forecasts import REFERENCES, ClassForecasts, Forecasts
+from utils.judgement import Terms, judge
 
 logger = logging.getLogger(__name__)
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -51,20 +53,31 @@ class Evaluation:
         return bool(main_scores(self.test)["constant_answer"])
 
 
-def evaluate(forecaster: Forecaster, splits: Splits, cut_score: str) -> Evaluation:
-    """Choose the cuts on validation and score validation and test with them."""
-    climatology = _climatology(splits)
+def evaluate(forecaster: Forecaster, splits: Splits, cut_score: str, *, draws: int = 1000) -> Evaluation:
+    """Choose the cuts on validation, score validation and test with them, and judge the test beside the references.
+
+    Args:
+        forecaster: fitted.
+        splits: of its run.
+        cut_score: score that chooses the cuts.
+        draws: of the bootstrap of the test; 0 makes no intervals.
+    """
+    references = _References(splits)
     on_validation = forecaster.probabilities(splits.validation)
     on_test = forecaster.probabilities(splits.test)
     cuts = choose_cuts(on_validation, splits.validation.index.label, cut_score)
-    thresholds = splits.table.thresholds_mm
-    forecasts = forecasts_of(splits.test, on_test, climatology, cuts, thresholds)
-    validation = forecasts_of(splits.validation, on_validation, climatology, cuts, thresholds)
+    forecasts = references.beside(splits.test, on_test, cuts)
+    validation = references.beside(splits.validation, on_validation, cuts)
+    terms = Terms(
+        draws=draws,
+        lead_time_hours=splits.table.lead_time_hours,
+        reference_cuts=choose_reference_cuts(validation, cut_score),
+    )
     return Evaluation(
         cuts=cuts,
         cut_score=cut_score,
         validation=verification.score_table(validation),
-        test=verification.score_table(forecasts),
+        test=judge(verification.score_table(forecasts), forecasts, terms),
         forecasts=forecasts,
         probability=on_test,
     )
@@ -80,39 +93,57 @@ def choose_cuts(probability: np.ndarray, label: np.ndarray, cut_score: str) -> t
     )
 
 
-def forecasts_of(
-    windows: WindowSet,
-    probability: np.ndarray,
-    climatology: Climatology,
-    cuts: tuple[float, ...],
-    thresholds_mm: tuple[float, ...],
-) -> Forecasts | ClassForecasts:
-    """Put probabilities beside observations and the training climatology."""
-    index = windows.index
-    share = climatology.predict_probability({"region": index.region, "month": index.month})
-    region = np.array(windows.regions)[index.region]
-    if probability.shape[1] == 2:
-        return Forecasts(
-            init_time=index.init_time,
-            region=region,
-            probability=probability[:, 1],
-            observed=index.label,
-            climatology=share[:, 1],
-            cut=cuts[0],
-        )
-    return ClassForecasts(
-        init_time=index.init_time,
-        region=region,
-        probability=probability,
-        observed=index.label,
-        climatology=share,
-        threshold_mm=thresholds_mm,
-        cut=cuts,
+def choose_reference_cuts(validation: Forecasts | ClassForecasts, cut_score: str) -> tuple[dict[str, float], ...]:
+    """Return for each threshold the cut of each reference, from the validation split like that of the forecast."""
+    events = [validation] if isinstance(validation, Forecasts) else validation.events()
+    return tuple(
+        {name: verification.choose_cut(getattr(event, name), event.observed, cut_score) for name in REFERENCES}
+        for event in events
     )
 
 
+class _References:
+    """What needs no model: the climatology of the training split, and persistence.
+
+    Args:
+        splits: of the run.
+    """
+
+    def __init__(self, splits: Splits) -> None:
+        index, table = splits.all_training, splits.table
+        arguments = SimpleNamespace(n_classes=table.n_classes, n_regions=len(table.regions))
+        self.thresholds_mm = table.thresholds_mm
+        self.climatology, self.persistence = Climatology(arguments), Persistence(arguments)
+        self.climatology.fit({"region": index.region, "month": index.month}, index.label)
+        self.persistence.fit({}, index.label)
+
+    def beside(
+        self, windows: WindowSet, probability: np.ndarray, cuts: tuple[float, ...]
+    ) -> Forecasts | ClassForecasts:
+        """Put probabilities `(N, K)` beside observations and both references."""
+        index = windows.index
+        climatology = self.climatology.predict_probability({"region": index.region, "month": index.month})
+        persistence = self.persistence.predict_probability({"past_class": index.past_class})
+        several = ClassForecasts(
+            init_time=index.init_time,
+            region=np.array(windows.regions)[index.region],
+            probability=probability,
+            observed=index.label,
+            climatology=climatology,
+            persistence=persistence,
+            threshold_mm=self.thresholds_mm,
+            cut=cuts,
+        )
+        return several if len(cuts) > 1 else several.exceedance(0)
+
+
 def write_probabilities(
-    stem: Path, table: RainTable, index: WindowIndex, probability: np.ndarray, cuts: tuple[float, ...]
+    stem: Path,
+    table: RainTable,
+    index: WindowIndex,
+    probability: np.ndarray,
+    cuts: tuple[float, ...],
+    forecasts: Forecasts | ClassForecasts | None = None,
 ) -> pd.DataFrame:
     """Write probabilities with their times and regions as CSV and, where xarray is installed, as NetCDF.
 
@@ -122,6 +153,8 @@ def write_probabilities(
         index: the `N` windows.
         probability: `(N, n_classes)`.
         cuts: probability from which on each threshold is forecast to be reached.
+        forecasts: of a scored split: its climatology and persistence are written too, so that all scores can be made
+            again from the file alone.
 
     Returns:
         One row per init time and region, as written.
@@ -138,6 +171,10 @@ def write_probabilities(
         reached = np.clip(probability[:, level:].sum(axis=1), 0, 1)
         columns[f"probability_{threshold:g}mm"] = reached
         columns[f"forecast_{threshold:g}mm"] = (reached >= cut).astype(np.int8)
+        if forecasts is not None:
+            event = forecasts.exceedance(level - 1) if isinstance(forecasts, ClassForecasts) else forecasts
+            columns[f"climatology_{threshold:g}mm"] = event.climatology
+            columns[f"persistence_{threshold:g}mm"] = event.persistence
     columns["observed_class"] = pd.array(index.label, dtype="Int64")
     columns["observed_precipitation_mm"] = index.precipitation_mm
     frame = pd.DataFrame(columns)
@@ -167,13 +204,6 @@ def _write_netcdf(path: Path, frame: pd.DataFrame, table: RainTable, cuts: tuple
         "attribution": table.attributes.get("attribution", ERA5_ATTRIBUTION),
     }
     write_whole(path, dataset.to_netcdf)
-
-
-def _climatology(splits: Splits) -> Climatology:
-    index = splits.all_training
-    model = Climatology(SimpleNamespace(n_classes=splits.table.n_classes, n_regions=len(splits.table.regions)))
-    model.fit({"region": index.region, "month": index.month}, index.label)
-    return model
 
 
 def main_scores(table: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from exp.openltm_flags import OpenLTMFlags
 from exp.state_keeper import CheckpointConfig
 from exp.trainer import TrainerConfig
 from exp.transfer_config import TransferConfig
+from exp.verification_config import VerificationConfig
 from layers.losses import LossConfig
 from utils import flags
 from utils.errors import UsageError
@@ -90,17 +91,6 @@ class RunConfig:
     )
     dry_run_memory_gib: float | None = field(
         default=None, metadata={"help": "memory of another card that --dry_run looks at too; a T4 has 15"}
-    )
-    cut_score: Literal[
-        "macro_f1",
-        "heidke_skill_score",
-        "peirce_skill_score",
-        "critical_success_index",
-        "f1",
-        "accuracy",
-        "matthews_correlation",
-    ] = field(
-        default="macro_f1", metadata={"help": "score on validation that decides from which probability on it is rain"}
     )
 
     def __post_init__(self) -> None:
@@ -199,6 +189,7 @@ class Settings:
     split: SplitConfig
     cleaning: CleaningConfig
     scaling: ScalingConfig
+    verification: VerificationConfig
     trainer: TrainerConfig
     guard: GuardConfig
     checkpoint: CheckpointConfig
@@ -228,6 +219,7 @@ class Settings:
             split=flags.build(SplitConfig, values),
             cleaning=flags.build(CleaningConfig, values),
             scaling=flags.build(ScalingConfig, values),
+            verification=flags.build(VerificationConfig, values),
             trainer=flags.build(TrainerConfig, values),
             guard=flags.build(GuardConfig, values),
             checkpoint=flags.build(CheckpointConfig, values),
@@ -244,7 +236,15 @@ class Settings:
 
     def as_flags(self) -> dict[str, Any]:
         """Return flag -> value of everything a run depends on."""
-        of_classes = (self.data, self.split, self.cleaning, self.scaling, self.transfer, self.loss)
+        of_classes = (
+            self.data,
+            self.split,
+            self.cleaning,
+            self.scaling,
+            self.verification,
+            self.transfer,
+            self.loss,
+        )
         is_forecast = self.run.task_name == "forecast"
         own = (self.series, self.forecast) if is_forecast else of_classes
         values = flags.as_dict(self.model, self.run, *own, self.trainer, self.guard, self.checkpoint)
@@ -295,7 +295,7 @@ def shown_groups(task_name: str, model: str) -> list[type]:
         else []
     )
     alone = [DiagnoseConfig] if task_name == "diagnose" else []
-    data = [DataConfig, SplitConfig, CleaningConfig, ScalingConfig]
+    data = [DataConfig, SplitConfig, CleaningConfig, ScalingConfig, VerificationConfig]
     return [RunConfig, *alone, *data, models.config_class(model), *training]
 
 
@@ -309,6 +309,7 @@ def all_groups() -> list[type]:
         SplitConfig,
         CleaningConfig,
         ScalingConfig,
+        VerificationConfig,
         TrainerConfig,
         GuardConfig,
         CheckpointConfig,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 
 from utils.errors import DataError
 
-_ARRAYS = ("init_time", "region", "probability", "observed", "climatology")
+ReferenceName = Literal["climatology", "persistence"]
+REFERENCES: tuple[ReferenceName, ...] = get_args(ReferenceName)
+_ARRAYS = ("init_time", "region", "probability", "observed", "climatology", "persistence")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,8 @@ class Forecasts:
         probability: `(N,)` forecast probability of the event.
         observed: `(N,)` 0 or 1.
         climatology: `(N,)` probability from the monthly training climatology of the region.
+        persistence: `(N,)` 1 where the period of equal length that ends at init_time had the event, 0 where not; the
+            training share where that period is not complete.
         cut: probability from which on the event is forecast.
     """
 
@@ -29,17 +34,26 @@ class Forecasts:
     probability: np.ndarray
     observed: np.ndarray
     climatology: np.ndarray
+    persistence: np.ndarray
     cut: float = 0.5
 
     def __post_init__(self) -> None:
         _check_lengths(self)
-        for name in ("probability", "climatology"):
+        for name in ("probability", "climatology", "persistence"):
             check_values(name, np.asarray(getattr(self, name), dtype=np.float64))
         check_values("observed", np.asarray(self.observed, dtype=np.float64), binary=True)
 
     def select(self, chosen: np.ndarray) -> Forecasts:
         """The entries where the boolean `(N,)` is true."""
         return Forecasts(**{name: getattr(self, name)[chosen] for name in _ARRAYS}, cut=self.cut)
+
+    def reference(self, name: ReferenceName, cut: float = 0.5) -> Forecasts:
+        """A reference forecast of the same cases as a forecast of its own, with its own cut."""
+        return self.replaced(np.asarray(getattr(self, name), dtype=np.float64), cut)
+
+    def replaced(self, probability: np.ndarray, cut: float = 0.5) -> Forecasts:
+        """Other probabilities `(N,)` of the same cases."""
+        return replace(self, probability=probability, cut=cut)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +66,7 @@ class ClassForecasts:
         probability: `(N, K)` probability of each class.
         observed: `(N,)` class, 0 to K - 1.
         climatology: `(N, K)` monthly training climatology of the region.
+        persistence: `(N, K)` the class of the period of equal length that ends at init_time, as probabilities.
         threshold_mm: the K - 1 thresholds between the classes, in millimetres.
         cut: K - 1 cuts, one per threshold.
     """
@@ -61,6 +76,7 @@ class ClassForecasts:
     probability: np.ndarray
     observed: np.ndarray
     climatology: np.ndarray
+    persistence: np.ndarray
     threshold_mm: tuple[float, ...]
     cut: tuple[float, ...] = ()
 
@@ -83,8 +99,13 @@ class ClassForecasts:
             probability=_at_least(self.probability, threshold + 1),
             observed=(np.asarray(self.observed) > threshold).astype(np.int8),
             climatology=_at_least(self.climatology, threshold + 1),
+            persistence=_at_least(self.persistence, threshold + 1),
             cut=self.cut[threshold],
         )
+
+    def events(self) -> list[Forecasts]:
+        """Forecasts of each threshold."""
+        return [self.exceedance(number) for number in range(len(self.threshold_mm))]
 
     def predicted_class(self) -> np.ndarray:
         """`(N,)` number of thresholds forecast as reached, counted upwards until the first that is not."""

@@ -40,6 +40,7 @@ def forecasts(n=400, observed=None):
         probability=np.clip(0.3 + 0.4 * observed + rng.normal(0, 0.2, n), 0, 1),
         observed=observed,
         climatology=np.full(n, 0.5),
+        persistence=np.roll(observed, 1).astype(float),
         cut=0.4,
     )
 
@@ -56,6 +57,7 @@ def class_forecasts(n=400):
         probability=weight / weight.sum(1, keepdims=True),
         observed=observed,
         climatology=np.full((n, 3), 1 / 3),
+        persistence=np.eye(3)[np.roll(observed, 1)],
         threshold_mm=(0.1, 5.0),
     )
 

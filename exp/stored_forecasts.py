@@ -1,0 +1,68 @@
+"""The test forecasts of a finished run, read back from its directory: whoever compares or draws needs no model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from exp.scoring import TIME_FORMAT
+from utils import run_directory
+from utils.errors import DataError
+from utils.forecasts import Forecasts
+
+PREDICTIONS_FILE = "predictions.csv"
+
+
+def read(run: Path) -> dict[float, Forecasts]:
+    """Read what a run forecast on its test split.
+
+    Args:
+        run: directory of a finished run.
+
+    Returns:
+        Threshold in millimetres -> forecasts, in the order of init time and region.
+
+    Raises:
+        DataError: ``RUN_WITHOUT_PREDICTIONS``, the file is missing, or an older version of the project wrote it
+            without the reference forecasts.
+    """
+    scores = run_directory.read_json(run / run_directory.FINISHED_FILE)
+    frame = _frame(run)
+    frame = frame[frame["observed_class"].notna()].sort_values(["init_time", "region"], ignore_index=True)
+    return {
+        threshold: _event(run, frame, threshold, level, cut)
+        for level, (threshold, cut) in enumerate(zip(scores["threshold_mm"], scores["cut"], strict=True))
+    }
+
+
+def _frame(run: Path) -> pd.DataFrame:
+    path = run / PREDICTIONS_FILE
+    if not path.is_file():
+        raise _without(path, "no such file")
+    return pd.read_csv(path, parse_dates=["init_time"], date_format=TIME_FORMAT, dtype={"region": str})
+
+
+def _event(run: Path, frame: pd.DataFrame, threshold: float, level: int, cut: float) -> Forecasts:
+    names = {part: f"{part}_{threshold:g}mm" for part in ("probability", "climatology", "persistence")}
+    missing = [name for name in names.values() if name not in frame]
+    if missing:
+        raise _without(run / PREDICTIONS_FILE, f"columns missing: {', '.join(missing)}")
+    return Forecasts(
+        init_time=frame["init_time"].to_numpy().astype("datetime64[s]"),
+        region=frame["region"].to_numpy().astype(str),
+        observed=(frame["observed_class"].to_numpy() > level).astype(np.int8),
+        cut=cut,
+        **{part: frame[name].to_numpy(dtype=np.float64) for part, name in names.items()},
+    )
+
+
+def _without(path: Path, evidence: str) -> DataError:
+    return DataError(
+        "RUN_WITHOUT_PREDICTIONS",
+        "This run has no test forecasts that scores could be made from.",
+        where=str(path),
+        evidence=evidence,
+        next_command=f"python run.py --is_training 0 --run {path.parent} scores it again; its scored-* folder has them",
+    )

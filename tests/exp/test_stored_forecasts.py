@@ -1,0 +1,83 @@
+"""What a run wrote about its test split is enough to score it again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data_provider.cleaning import CleaningConfig
+from data_provider.factory import DataConfig, Splits, load_splits
+from data_provider.scaling import ScalingConfig
+from data_provider.splits import SplitConfig
+from data_provider.windows import WindowSet
+from exp import scoring, stored_forecasts
+from tests import make_table
+from utils import verification
+from utils.errors import DataError
+
+
+class Noise:
+    """Probabilities that know nothing."""
+
+    def probabilities(self, windows: WindowSet) -> np.ndarray:
+        rain = np.random.default_rng(0).random(len(windows))
+        return np.stack([1 - rain, rain], axis=1)
+
+
+@pytest.fixture
+def splits(tmp_path: Path) -> Splits:
+    """Two regions, six-hourly rows."""
+    make_table.write(tmp_path, content=make_table.frame(n_times=800, step_hours=6))
+    return load_splits(
+        DataConfig(root_path=str(tmp_path), data_path="table.csv", seq_len=20, sample_stride_hours=6),
+        SplitConfig(),
+        CleaningConfig(),
+        ScalingConfig(),
+        context_length=20,
+        device=torch.device("cpu"),
+    )
+
+
+def written(splits: Splits, folder: Path) -> scoring.Evaluation:
+    result = scoring.evaluate(Noise(), splits, "macro_f1")  # type: ignore[arg-type]
+    scoring.write_probabilities(
+        folder / "predictions", splits.table, splits.test.index, result.probability, result.cuts, result.forecasts
+    )
+    (folder / "scores.json").write_text(json.dumps({"threshold_mm": [0.1], "cut": list(result.cuts)}))
+    return result
+
+
+def test_scores_made_from_the_file_are_those_of_the_run(splits: Splits, tmp_path: Path) -> None:
+    """A comparison that read other numbers than the run scored would judge something else."""
+    result = written(splits, tmp_path)
+    again = verification.score_table(stored_forecasts.read(tmp_path)[0.1])["overall"]
+    assert set(result.test["overall"]) - set(again) == {"intervals"}
+    for name, value in again.items():
+        expected = result.test["overall"][name]
+        assert value == (pytest.approx(expected, abs=1e-12) if isinstance(expected, float) else expected), name
+
+
+def test_persistence_is_the_class_of_the_period_before(splits: Splits, tmp_path: Path) -> None:
+    """Persistence that looked at the label period itself would be a perfect forecast."""
+    written(splits, tmp_path)
+    read = stored_forecasts.read(tmp_path)[0.1]
+    one = read.region == read.region[0]
+    day = 4
+    assert np.array_equal(read.persistence[one][day:], read.observed[one][:-day])
+
+
+def test_a_run_without_its_predictions_is_named(splits: Splits, tmp_path: Path) -> None:
+    """Runs of an earlier version lack the reference forecasts; a KeyError would not say so."""
+    written(splits, tmp_path)
+    path = tmp_path / "predictions.csv"
+    path.write_text(path.read_text().replace("persistence_", "something_"))
+    with pytest.raises(DataError, match="persistence_0.1mm") as told:
+        stored_forecasts.read(tmp_path)
+    assert told.value.code == "RUN_WITHOUT_PREDICTIONS"
+    path.unlink()
+    with pytest.raises(DataError, match="no such file"):
+        stored_forecasts.read(tmp_path)
