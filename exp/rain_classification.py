@@ -18,7 +18,7 @@ import torch
 
 from data_provider.factory import SPLIT_NAMES, Splits
 from data_provider.preprocessing import Preprocessing
-from data_provider.rain_table import require_table
+from data_provider.rain_table import RainTable, require_table
 from data_provider.splits import Boundaries
 from exp import figures, forecasters, rain_splits, resume, run_description, scoring, training_run, transfer
 from exp.diagnosis import command, preflight
@@ -97,7 +97,7 @@ def score_again(settings: Settings) -> Path:
     again = stored_settings(stored, settings.given)
     device = choose_device(again.run.device, again.run.gpu)
     preprocessing = Preprocessing.from_json(run_directory.read_json(run / "preprocessing.json"))
-    ends = Boundaries(*(np.datetime64(stored["splits"][name]) for name in ("train_end", "validation_end")))
+    ends = Boundaries.from_json(stored["splits"])
     splits = _load(again, device, preprocessing, ends)
     _compare_data(run, stored, splits)
     forecaster = load_forecaster(run, again, device)
@@ -174,6 +174,7 @@ def _describe(splits: Splits) -> None:
         len(splits.preprocessing.variables),
     )
     logger.info("  variables: %s", " ".join(splits.preprocessing.variables))
+    logger.info("  label: %s", _label_period(table))
     if "recipe" not in table.attributes:
         logger.info("  a table of your own: it can be trained and scored on; predict needs one made by prepare")
     for name, part in zip(SPLIT_NAMES, splits.sets, strict=True):
@@ -194,6 +195,13 @@ def _describe(splits: Splits) -> None:
         logger.info("  cleaning: %s", ", ".join(f"{name} {value}" for name, value in handled.items()))
     if splits.preprocessing.dropped:
         logger.info("  ZERO_VARIANCE: constant in training, dropped: %s", ", ".join(splits.preprocessing.dropped))
+
+
+def _label_period(table: RainTable) -> str:
+    """Return in words which rain the table's label counts: its lead time was chosen when it was prepared."""
+    lead, thresholds = table.lead_time_hours, " ".join(f"{threshold:g}" for threshold in table.thresholds_mm)
+    period = f"(t + {lead - table.accumulation_hours} h, t + {lead} h]"
+    return f"lead time {lead} h, rain of {period} reaches {thresholds} mm"
 
 
 def _train_one(
