@@ -99,6 +99,10 @@ class Draws:
             return dict.fromkeys(self._sums[name].scores())
         return {score: self.interval(name, score) for score in self._drawn[name]}
 
+    def base_rates(self, name: str) -> np.ndarray | None:
+        """Share of rain observed in each draw, `(draws,)`; None where there are no intervals."""
+        return None if self.weights is None else self._sums[name].base_rate(self.weights)
+
     def difference(self, one: str, other: str, score: str) -> Difference:
         """A score of `one` minus that of `other`, on the same draws, with its 95 % interval."""
         ours, theirs = self.value(one, score), self.value(other, score)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from utils import where_text
+
 
 @dataclass(frozen=True)
 class ScoreInfo:
@@ -151,7 +153,7 @@ _COLUMNS = (
 )  # fmt: skip
 _WIDTH, _NAME_WIDTH = 8, 14
 # Months and hours would fill the screen; scores.json has them.
-_PRINTED_GROUPS = {"by_region": "region", "by_season": "season", "by_enso": "ENSO phase"}
+_PRINTED_GROUPS = {"by_region": "region", "by_season": "season", "by_enso": "ENSO phase", "by_year": "year"}
 _GROUP_NAMES = {
     "wet": "wet, Dec-Mar", "dry": "dry, Apr-Nov", "el_nino": "El Nino", "la_nina": "La Nina",
 }  # fmt: skip
@@ -184,9 +186,9 @@ _CONSTANT = "constant answer: the forecast says the same every time, so none of 
 def _event_lines(scores: Mapping[str, Any]) -> list[str]:
     overall = scores["overall"]
     table = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in overall["contingency_table"].items())
+    cut = "that each run chose" if overall["cut"] is None else f"of {overall['cut']:.3f}"
     lines = [
-        f"n = {overall['n']}, base rate {_text(overall['base_rate'], 3)}, rain is said from a probability of "
-        f"{overall['cut']:.3f}",
+        f"n = {overall['n']}, base rate {_text(overall['base_rate'], 3)}, rain is said from a probability {cut}",
         table,
     ]
     if overall["constant_answer"]:
@@ -199,6 +201,7 @@ def _event_lines(scores: Mapping[str, Any]) -> list[str]:
     for group, title in _PRINTED_GROUPS.items():
         rows_of_group = [_row(_GROUP_NAMES.get(name, name), entry) for name, entry in scores.get(group, {}).items()]
         lines += _within_a_screen(title, rows_of_group)
+    lines += where_text.lines(scores)
     lines.append("base: share of rain observed; said: share of rain forecast; =: constant answer; -: undefined")
     return lines
 
