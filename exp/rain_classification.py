@@ -16,11 +16,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from data_provider import enso
 from data_provider.factory import SPLIT_NAMES, Splits
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import RainTable, require_table
 from data_provider.splits import Boundaries
-from exp import figures, forecasters, rain_splits, resume, run_description, scoring, training_run, transfer
+from exp import (
+    figures,
+    forecasters,
+    rain_splits,
+    resume,
+    run_description,
+    scoring,
+    training_run,
+    transfer,
+    where_and_when,
+)
 from exp.diagnosis import command, preflight
 from exp.diagnosis.explain import Explainer
 from exp.diagnosis.report import Diagnosis
@@ -61,6 +72,7 @@ def train(settings: Settings, *, is_brief: bool = False) -> list[Path]:
     _require_inputs(inputs)
     device = choose_device(settings.run.device, settings.run.gpu)
     splits, diagnosis = _examine(inputs, device)
+    where_and_when.tell(_surroundings(settings, splits), splits.test.index.init_time)
     runs, results = training_run.each_seed(
         plan, lambda settings, point: _train_one(settings, splits, device, diagnosis, point, is_brief=is_brief)
     )
@@ -117,6 +129,8 @@ def _require_inputs(settings: Settings) -> None:
     ]
     if settings.run.adaptation:
         checks.append(partial(checkpoint.require, Path(settings.run.pretrain_model_path)))
+    if settings.verification.oni is not None:
+        checks.append(partial(enso.read_oni, Path(settings.verification.oni)))
     errors = []
     for check in checks:
         try:
@@ -197,6 +211,10 @@ def _describe(splits: Splits) -> None:
         logger.info("  ZERO_VARIANCE: constant in training, dropped: %s", ", ".join(splits.preprocessing.dropped))
 
 
+def _surroundings(settings: Settings, splits: Splits) -> where_and_when.Surroundings:
+    return where_and_when.surroundings(settings.verification.oni, splits.table, splits.test.index.init_time)
+
+
 def _label_period(table: RainTable) -> str:
     """Return in words which rain the table's label counts: its lead time was chosen when it was prepared."""
     lead, thresholds = table.lead_time_hours, " ".join(f"{threshold:g}" for threshold in table.thresholds_mm)
@@ -268,6 +286,7 @@ def _score_and_write(
 ) -> dict[str, Any]:
     """Score, draw, write; scores.json comes last, since it marks a run as finished."""
     result = scoring.evaluate(forecaster, splits, settings.verification.cut_score)
+    test = where_and_when.complete(result.test, result.forecasts, _surroundings(settings, splits))
     scoring.write_probabilities(
         folder / "predictions", splits.table, splits.test.index, result.probability, result.cuts, result.forecasts
     )
@@ -285,7 +304,7 @@ def _score_and_write(
         "collapsed": result.is_collapsed,
         "stopped_by": stopped_by,
         "validation": result.validation,
-        "test": result.test,
+        "test": test,
     }
     run_directory.write_json(folder / run_directory.FINISHED_FILE, scores)
     _report(folder, scores, drawn, splits, is_brief=is_brief)
