@@ -69,7 +69,7 @@ def train(settings: Settings, *, is_brief: bool = False) -> list[Path]:
     plan = resume.plan(settings)
     settings = plan.settings
     inputs = resume.without_weights_not_needed(plan)
-    _require_inputs(inputs)
+    require_inputs(inputs)
     device = choose_device(settings.run.device, settings.run.gpu)
     splits, diagnosis = _examine(inputs, device)
     where_and_when.tell(_surroundings(settings, splits), splits.test.index.init_time)
@@ -121,8 +121,12 @@ def score_again(settings: Settings) -> Path:
     return folder
 
 
-def _require_inputs(settings: Settings) -> None:
-    """Name every file and device that is missing in one message, before anything is read."""
+def require_inputs(settings: Settings) -> None:
+    """Name every file and device that is missing in one message, before anything is read.
+
+    Raises:
+        ForeseenError: the first of them by its exit code; the others are told with it.
+    """
     checks: list[Callable[[], Any]] = [
         partial(choose_device, settings.run.device, settings.run.gpu),
         partial(require_table, settings.data.path),

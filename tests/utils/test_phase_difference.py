@@ -66,11 +66,19 @@ def test_a_phase_of_few_days_or_of_one_class_has_no_interval_or_no_score() -> No
     assert dry["base_rate"]["difference"] > 0.3
 
 
+def test_a_rare_event_gives_undefined_scores_in_some_draws_and_no_warning() -> None:
+    """Draws without rain have an infinite frequency bias; infinity minus infinity ended the run."""
+    rare = [forecasts(rain=0.01, start=f"{year}-01-01", seed=year) for year in (2020, 2021)]
+    found = phase_difference.difference(*rare, draws=100)
+    json.dumps(found, allow_nan=False)
+    assert found["brier_score"]["interval"] is not None
+
+
 def test_the_interval_of_a_difference_holds_the_truth_about_as_often_as_it_says() -> None:
-    """Two phases of the same forecast: 0 lies inside in 95 % of cases, within what 30 sets can tell."""
+    """Two phases of the same forecast: 0 lies inside in 95 % of cases, within what 20 sets can tell."""
     held = 0
-    for number in range(30):
+    for number in range(20):
         one = forecasts(sharp=2, seed=2 * number)
         other = forecasts(sharp=2, start="2021-01-01", seed=2 * number + 1)
         held += phase_difference.difference(one, other, draws=100, seed=number)["brier_score"]["is_real"] is False
-    assert held >= 26
+    assert held >= 17
