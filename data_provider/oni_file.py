@@ -40,7 +40,8 @@ def read(path: Path) -> tuple[np.datetime64, np.ndarray]:
     lines = _lines(path)
     if not lines or tuple(lines[0][1].upper().split()) != HEADER:
         raise _foreign(path, "its first line is " + (repr(lines[0][1].strip()[:60]) if lines else "missing"))
-    months, values = [], []
+    months: list[np.datetime64] = []
+    values: list[float] = []
     for number, line in lines[1:]:
         month, value = _row(path, number, line)
         if months and month != months[-1] + 1:

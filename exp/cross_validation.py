@@ -13,7 +13,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,16 +34,19 @@ logger = logging.getLogger(__name__)
 class Years:
     """The years of a fold, as the flags of its run name them."""
 
-    test: int
+    train_until: str
+    validation_until: str
+    test_until: str
+
+    @classmethod
+    def testing(cls, year: int) -> Years:
+        """Those of the fold that tests a year."""
+        return cls(str(year - 2), str(year - 1), str(year))
 
     @property
-    def flags(self) -> dict[str, str]:
-        """Flag -> value."""
-        return {
-            "train_until": str(self.test - 2),
-            "validation_until": str(self.test - 1),
-            "test_until": str(self.test),
-        }
+    def test(self) -> int:
+        """The year that is tested."""
+        return int(self.test_until)
 
 
 def years_of(times: np.ndarray, min_train_years: int, *, where: str) -> list[Years]:
@@ -65,7 +68,7 @@ def years_of(times: np.ndarray, min_train_years: int, *, where: str) -> list[Yea
     whole = sorted(january & december)
     tested = whole[min_train_years + 1 :]
     if tested:
-        return [Years(year) for year in tested]
+        return [Years.testing(year) for year in tested]
     needed = min_train_years + 2
     raise DataError(
         "TOO_FEW_YEARS",
@@ -141,19 +144,25 @@ def _runs(settings: Settings, years: Sequence[Years]) -> Iterator[Fold]:
             if run is not None:
                 logger.info("%d, seed %d is finished: %s", each.test, seed, run)
             else:
-                logger.info("\n%d: trained until %s, seed %d", each.test, each.flags["train_until"], seed)
+                logger.info("\n%d: trained until %s, seed %d", each.test, each.train_until, seed)
                 run = _trained(own)
             yield Fold(each.test, seed, run)
 
 
 def of_fold(settings: Settings, years: Years) -> Settings:
     """Return the settings of an ordinary run that tests one year; an unfinished one like it is taken up again."""
-    # The least number of years is no part of the run, so that other numbers find it finished.
-    own = {"cross_validate": None, "cross_validate_min_train_years": SplitConfig.cross_validate_min_train_years}
-    split = replace(settings.split, **own, **years.flags)
+    split = replace(
+        settings.split,
+        cross_validate=None,
+        # The least number of years is no part of the run, so that a command with another one finds it finished.
+        cross_validate_min_train_years=SplitConfig.cross_validate_min_train_years,
+        train_until=years.train_until,
+        validation_until=years.validation_until,
+        test_until=years.test_until,
+    )
     given = {name: value for name, value in settings.given.items() if not name.startswith("cross_validate")}
     checkpoint = replace(settings.checkpoint, resume="auto")
-    return replace(settings, split=split, checkpoint=checkpoint, given=given | years.flags)
+    return replace(settings, split=split, checkpoint=checkpoint, given=given | asdict(years))
 
 
 def _trained(settings: Settings) -> Path:

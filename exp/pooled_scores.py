@@ -15,9 +15,11 @@ import numpy as np
 from exp import stored_forecasts, where_and_when
 from exp.scoring import main_scores
 from exp.settings import Settings
+from exp.verification_config import VerificationConfig
 from exp.where_and_when import Surroundings
 from utils import intervals, run_directory
-from utils.forecasts import Forecasts
+from utils.forecasts import REFERENCES, Forecasts
+from utils.judgement import Terms, judge
 from utils.verification import format_table, score_groups, score_table
 
 logger = logging.getLogger(__name__)
@@ -52,7 +54,10 @@ def write(settings: Settings, folds: Sequence[Fold], about: Surroundings) -> Pat
     """
     first = run_directory.read_json(folds[0].run / run_directory.FINISHED_FILE)
     seeds = sorted({fold.seed for fold in folds})
-    pooled = {str(seed): _of_seed([fold for fold in folds if fold.seed == seed], about) for seed in seeds}
+    pooled = {
+        str(seed): _of_seed([fold for fold in folds if fold.seed == seed], about, settings.verification)
+        for seed in seeds
+    }
     content = {
         "model": settings.run.model,
         **{name: first[name] for name in OF_THE_TABLE},
@@ -72,28 +77,47 @@ def write(settings: Settings, folds: Sequence[Fold], about: Surroundings) -> Pat
     return path
 
 
-def _of_seed(folds: Sequence[Fold], about: Surroundings) -> dict[str, Any]:
+def _of_seed(folds: Sequence[Fold], about: Surroundings, judging: VerificationConfig) -> dict[str, Any]:
     """Return the score table of one seed; of several thresholds each has its own."""
     read = [stored_forecasts.read(fold.run) for fold in folds]
-    tables = {
-        f"{threshold:g} mm": _table(Forecasts.joined([each[threshold] for each in read]), about)
-        for threshold in read[0]
-    }
+    own = [run_directory.read_json(fold.run / run_directory.FINISHED_FILE) for fold in folds]
+    tables = {}
+    for threshold in read[0]:
+        name = f"{threshold:g} mm"
+        parts = [each[threshold] for each in read]
+        forecasts = Forecasts.joined(parts)
+        terms = Terms(
+            draws=judging.bootstrap_draws,
+            lead_time_hours=own[0]["lead_time_hours"],
+            reference_cuts=(_reference_cuts([each["test"] for each in own], name, parts),),
+        )
+        tables[name] = _table(forecasts, about, terms)
     return next(iter(tables.values())) if len(tables) == 1 else {"thresholds": tables}
 
 
-def _table(forecasts: Forecasts, about: Surroundings) -> dict[str, Any]:
-    table = where_and_when.complete(score_table(forecasts), forecasts, about)
+def _reference_cuts(tables: Sequence[dict[str, Any]], threshold: str, parts: Sequence[Forecasts]) -> dict[str, Any]:
+    """Return name -> `(N,)` cut of each reference, as each run chose it on its validation year."""
+    events = [table["thresholds"][threshold] if "thresholds" in table else table for table in tables]
+    return {
+        name: np.concatenate(
+            [
+                np.full(len(part.observed), event["references"][name]["cut"])
+                for event, part in zip(events, parts, strict=True)
+            ]
+        )
+        for name in REFERENCES
+    }
+
+
+def _table(forecasts: Forecasts, about: Surroundings, terms: Terms) -> dict[str, Any]:
+    judged = judge(score_table(forecasts), forecasts, terms)
+    table = where_and_when.complete(judged, forecasts, about, terms.draws)
     year = np.asarray(forecasts.init_time).astype("datetime64[Y]").astype(str)
     by_year = score_groups(forecasts, year)
     for name, scores in by_year.items():
-        scores["intervals"] = _intervals(forecasts.select(year == name))
-    table["overall"]["intervals"] = _intervals(forecasts)
+        drawn = intervals.bootstrap({THIS: forecasts.select(year == name)}, terms.draws)
+        scores["intervals"] = drawn.intervals(THIS)
     return table | {"by_year": by_year}
-
-
-def _intervals(forecasts: Forecasts) -> dict[str, tuple[float, float] | None]:
-    return intervals.bootstrap({THIS: forecasts}).intervals(THIS)
 
 
 def _over_seeds(tables: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:

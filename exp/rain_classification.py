@@ -24,6 +24,7 @@ from data_provider.splits import Boundaries
 from exp import (
     figures,
     forecasters,
+    marks,
     rain_splits,
     resume,
     run_description,
@@ -289,12 +290,15 @@ def _score_and_write(
     is_brief: bool = False,
 ) -> dict[str, Any]:
     """Score, draw, write; scores.json comes last, since it marks a run as finished."""
-    result = scoring.evaluate(forecaster, splits, settings.verification.cut_score)
-    test = where_and_when.complete(result.test, result.forecasts, _surroundings(settings, splits))
+    judging = settings.verification
+    result = scoring.evaluate(forecaster, splits, judging.cut_score, draws=judging.bootstrap_draws)
+    about = _surroundings(settings, splits)
+    test = where_and_when.complete(result.test, result.forecasts, about, judging.bootstrap_draws)
     scoring.write_probabilities(
         folder / "predictions", splits.table, splits.test.index, result.probability, result.cuts, result.forecasts
     )
     drawn = _draw(folder, history, result, settings, splits)
+    knowing = marks.beside_lead_zero(result.forecasts, splits.table, splits.test.index, judging.bootstrap_draws)
     scores = {
         "model": settings.run.model,
         "seed": settings.run.seed,
@@ -306,6 +310,7 @@ def _score_and_write(
         "cut": result.cuts,
         "cut_score": result.cut_score,
         "collapsed": result.is_collapsed,
+        "marks": marks.find(result.test, knowing),
         "stopped_by": stopped_by,
         "validation": result.validation,
         "test": test,
@@ -336,8 +341,8 @@ def _report(folder: Path, scores: dict[str, Any], drawn: list[Path], splits: Spl
     title = "SYNTHETIC data, not ERA5: " if splits.table.is_synthetic else ""
     table = format_table(scores["test"], is_brief=is_brief)
     logger.info("\n%s%s on the test split\n%s", title, scores["model"], table)
-    if scores["collapsed"]:
-        logger.warning("COLLAPSED: the forecast says the same every time; none of these scores is skill.")
+    for mark in scores["marks"]:
+        logger.warning("%s: %s", mark["code"], mark["sentence"])
     logger.info("scores       %s", folder / run_directory.FINISHED_FILE)
     logger.info("predictions  %s", folder / "predictions.csv")
     if drawn:

@@ -55,13 +55,16 @@ def surroundings(oni: str | None, table: RainTable, init_time: np.ndarray) -> Su
     return Surroundings(table.region_latitude, index)
 
 
-def complete(table: dict[str, Any], forecasts: Forecasts | ClassForecasts, about: Surroundings) -> dict[str, Any]:
+def complete(
+    table: dict[str, Any], forecasts: Forecasts | ClassForecasts, about: Surroundings, draws: int = 1000
+) -> dict[str, Any]:
     """Add ENSO phases and the gradient from north to south to the scores of forecasts.
 
     Args:
         table: as from `score_table`.
         forecasts: that it was made from.
         about: what is known of their places and times.
+        draws: of the bootstrap; 0 makes no intervals.
 
     Returns:
         The table with `gradient` and, where the index is known, `enso`, `by_enso` and `enso_difference`; of several
@@ -69,11 +72,12 @@ def complete(table: dict[str, Any], forecasts: Forecasts | ClassForecasts, about
     """
     if isinstance(forecasts, ClassForecasts):
         thresholds = {
-            name: complete(each, forecasts.exceedance(number), about)
+            name: complete(each, forecasts.exceedance(number), about, draws)
             for number, (name, each) in enumerate(table["thresholds"].items())
         }
         return table | {"thresholds": thresholds}
-    return table | _by_phase(forecasts, about.oni) | {"gradient": gradient(forecasts, about.latitude)}
+    found = gradient(forecasts, about.latitude, draws)
+    return table | _by_phase(forecasts, about.oni, draws) | {"gradient": found}
 
 
 def tell(about: Surroundings, init_time: np.ndarray) -> None:
@@ -93,16 +97,17 @@ def tell(about: Surroundings, init_time: np.ndarray) -> None:
         )
 
 
-def _by_phase(forecasts: Forecasts, oni: Oni | None) -> dict[str, Any]:
+def _by_phase(forecasts: Forecasts, oni: Oni | None, draws: int) -> dict[str, Any]:
     if oni is None:
         return {}
     phase = oni.phase_of(forecasts.init_time)
     parts = {name: forecasts.select(phase == name) for name in (EL_NINO, LA_NINA)}
     both = all(len(part.observed) for part in parts.values())
+    difference = phase_difference.difference(parts[EL_NINO], parts[LA_NINA], draws) if both else None
     return {
         "enso": _facts(oni, forecasts.init_time),
         "by_enso": score_groups(forecasts, phase, PHASES),
-        "enso_difference": phase_difference.difference(parts[EL_NINO], parts[LA_NINA]) if both else None,
+        "enso_difference": difference,
     }
 
 

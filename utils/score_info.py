@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from utils import where_text
+from utils.judgement_text import judgement_lines
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ def _event_lines(scores: Mapping[str, Any]) -> list[str]:
     rows = (len(names) + 2) // 3
     for row in range(rows):
         lines.append("  ".join(f"{name:<30} {_text(overall[name], 4):>7}" for name in names[row::rows]).rstrip())
-    lines += ["", *_brief_lines(scores)]
+    lines += ["", *judgement_lines(scores), "", *_brief_lines(scores)]
     for group, title in _PRINTED_GROUPS.items():
         rows_of_group = [_row(_GROUP_NAMES.get(name, name), entry) for name, entry in scores.get(group, {}).items()]
         lines += _within_a_screen(title, rows_of_group)

@@ -33,7 +33,16 @@ def hours(first: str, last: str) -> np.ndarray:
 
 def words(folder: Path, *more: str) -> list[str]:
     fixed = "--model logistic_regression --seq_len 14 --sample_stride_hours 24 --data_path table.csv"
-    return [*fixed.split(), "--root_path", str(folder), "--checkpoints", str(folder / "runs"), *more]
+    return [
+        *fixed.split(),
+        "--root_path",
+        str(folder),
+        "--checkpoints",
+        str(folder / "runs"),
+        "--bootstrap_draws",
+        "100",
+        *more,
+    ]
 
 
 def cross(folder: Path, *more: str) -> list[str]:
@@ -72,7 +81,7 @@ def test_every_year_that_leaves_enough_training_is_tested() -> None:
     assert [each.test for each in years_of(whole, 4, where="x")] == [2024]
     ragged = hours("2018-07-01", "2024-06-01")
     assert [each.test for each in years_of(ragged, 2, where="x")] == [2022, 2023]
-    assert Years(2022).flags == {"train_until": "2020", "validation_until": "2021", "test_until": "2022"}
+    assert Years.testing(2022) == Years("2020", "2021", "2022")
 
 
 def test_a_record_with_too_few_years_is_refused_with_the_number_needed() -> None:
@@ -102,7 +111,7 @@ def test_each_fold_is_an_ordinary_run_of_its_years(project: Path) -> None:
 
 
 def settings_of(project: Path, year: int) -> Settings:
-    return cross_validation.of_fold(command_line.read(cross(project)), Years(year))
+    return cross_validation.of_fold(command_line.read(cross(project)), Years.testing(year))
 
 
 @pytest.mark.parametrize("year", YEARS)
@@ -150,6 +159,11 @@ def test_the_pooled_scores_are_those_of_all_years_together(project: Path) -> Non
         assert low < own["roc_auc"] < high
     low, high = table["overall"]["intervals"]["roc_auc"]
     assert low < table["overall"]["roc_auc"] < high
+    chosen = {json.loads((run / "scores.json").read_text())["test"]["references"]["climatology"]["cut"] for run in runs}
+    assert (
+        table["references"]["climatology"]["cut"] in (None, *chosen)
+        and "diebold_mariano" in table["against"]["climatology"]
+    )
 
 
 def test_both_phases_of_enso_are_met_once_years_are_pooled(project: Path) -> None:
