@@ -86,10 +86,14 @@ class RainTable:
 
         A table of an earlier version says where the boxes of its regions are; their middle is taken.
         """
-        boxes = _mapping(self.attributes, "regions")
-        middle = {name: (box["north"] + box["south"]) / 2 for name, box in boxes.items()}
+        boxes = {name: box for name, box in _mapping(self.attributes, "regions").items() if isinstance(box, dict)}
+        middle = {
+            name: (box["north"] + box["south"]) / 2
+            for name, box in boxes.items()
+            if _is_number(box.get("north")) and _is_number(box.get("south"))
+        }
         known = middle | _mapping(self.attributes, "region_latitude")
-        return {name: float(known[name]) for name in self.regions if name in known}
+        return {name: float(known[name]) for name in self.regions if _is_number(known.get(name))}
 
     @property
     def is_synthetic(self) -> bool:
@@ -199,6 +203,10 @@ def _mapping(attributes: dict[str, Any], name: str) -> dict[str, Any]:
     """Return an attribute that belongs to each region by name; a table of the user's own may say anything there."""
     value = attributes.get(name)
     return value if isinstance(value, dict) else {}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def _open_netcdf(path: Path) -> xr.Dataset:

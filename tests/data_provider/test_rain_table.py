@@ -136,8 +136,9 @@ def test_the_latitude_of_a_region_is_the_stored_one_else_the_middle_of_its_box(t
     own = {"regions": boxes, "region_latitude": {"costa": -3.9, "sierra": -12, "elsewhere": 3}}
     (tmp_path / "table.json").write_text(json.dumps(own))
     assert read_table(path).region_latitude == {"costa": -3.9, "sierra": -12.0}
-    (tmp_path / "table.json").write_text(json.dumps({"regions": ["costa", "sierra"]}))
-    assert read_table(path).region_latitude == {}
+    for odd in (["costa", "sierra"], {"costa": {"lat": -4}, "sierra": "south"}):
+        (tmp_path / "table.json").write_text(json.dumps({"regions": odd, "region_latitude": {"costa": "four"}}))
+        assert read_table(path).region_latitude == {}
 
 
 def test_an_infinite_value_is_refused_with_its_place(tmp_path: Path) -> None:
