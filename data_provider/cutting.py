@@ -33,7 +33,8 @@ class CutTable:
         index: all labelled windows, those with missing values too.
         missing: `(N,)` True for windows that hold a missing value.
         at_head: `(N,)` True for those of them that begin in the head rows of their region, when these are dropped.
-        assigned: `(N,)` split of each window, -1 for none, -2 for training windows that were not drawn.
+        assigned: `(N,)` split of each window, -1 for none, -2 for training windows that were not drawn,
+            -3 for those after the test.
         ends: where the splits end.
         context_length: L in rows.
         left_out: windows that are not in `index`, by cause.
@@ -79,6 +80,7 @@ class CutTable:
             **self.left_out,
             "across_a_split_boundary": int(((self.assigned == splits.NO_SPLIT) & ~self.missing).sum()),
             "not_drawn": int((self.assigned == splits.NOT_DRAWN).sum()),
+            "after_the_test": int(((self.assigned == splits.AFTER_TEST) & ~self.missing).sum()),
         }
 
 

@@ -13,14 +13,15 @@ from utils.findings import Finding
 
 
 def inspect_classes(cut: CutTable, *, with_missing: bool = False) -> list[Finding]:
-    """Find splits without windows or with one class only.
+    """Find splits without windows, with one class only, or on one side of one of several thresholds.
 
     Args:
         cut: the windows.
         with_missing: count windows with missing values too, when these are refused and not left out.
 
     Returns:
-        findings SPLIT_EMPTY and ONE_CLASS, one a split at most.
+        findings SPLIT_EMPTY and ONE_CLASS, one a split at most; the latter is a warning where other thresholds have
+        both classes: the scores of that threshold are undefined there, and the rest is made.
     """
     findings = []
     for number, name in enumerate(SPLIT_NAMES):
@@ -28,6 +29,8 @@ def inspect_classes(cut: CutTable, *, with_missing: bool = False) -> list[Findin
         counts = class_counts(cut, index)
         if (np.array(counts) > 0).sum() < 2:
             findings.append(_finding(cut, name, counts, index))
+        elif one_sided := _one_sided(cut, counts):
+            findings.append(_of_some_thresholds(cut, name, counts, one_sided))
     return findings
 
 
@@ -71,6 +74,30 @@ def _finding(cut: CutTable, name: str, counts: list[int], index: WindowIndex) ->
             "threshold_mm": list(table.thresholds_mm),
             "likely": likely,
         },
+    )
+
+
+def _one_sided(cut: CutTable, counts: list[int]) -> dict[float, str]:
+    """Return those of several thresholds that always or never are reached, in millimetres, and which of the two."""
+    total, reached = sum(counts), np.cumsum(counts[::-1])[::-1][1:]
+    return {
+        threshold: "always" if number else "never"
+        for threshold, number in zip(cut.table.thresholds_mm, reached, strict=True)
+        if number in (0, total)
+    }
+
+
+def _of_some_thresholds(cut: CutTable, name: str, counts: list[int], one_sided: dict[float, str]) -> Finding:
+    said = ", ".join(f"{threshold:g} mm is {often} reached" for threshold, often in one_sided.items())
+    return Finding(
+        code="ONE_CLASS",
+        severity="warning",
+        what=f"The {name} split has one class only of a threshold: {said}. Its scores there are undefined; the rest "
+        "is made.",
+        where=str(cut.table.source),
+        evidence=f"class counts {counts}, thresholds {', '.join(f'{t:g}' for t in cut.table.thresholds_mm)} mm",
+        next_command="prepare with other --threshold_mm, or move --train_until and --validation_until",
+        figures={"split": name, "counts": counts, "thresholds_mm": list(one_sided)},
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_provider.time_axis import HOUR, TimeAxis, positions, regular
+from data_provider.time_axis import HOUR, TimeAxis, positions, regular, stamp
 from utils.errors import DataError, UsageError
 
 MM_PER_METRE = 1000.0
@@ -74,6 +74,30 @@ def accumulation_for(lead_time_hours: int, accumulation_hours: int | None) -> in
             f"--accumulation_hours {lead_time_hours}",
         )
     return accumulation
+
+
+def require_record(lead_time_hours: int, first: np.datetime64, last: np.datetime64, *, where: str) -> None:
+    """Refuse a lead that is longer than the record: no forecast of it could ever be scored.
+
+    Args:
+        lead_time_hours: from t to the end of the label period.
+        first: of the record.
+        last: of the record.
+        where: file or folder, for messages.
+
+    Raises:
+        DataError: ``LEAD_TOO_LONG`` with both lengths.
+    """
+    hours = int((last - first) / HOUR)
+    if lead_time_hours <= hours:
+        return
+    raise DataError(
+        "LEAD_TOO_LONG",
+        "the lead time is longer than the record: no forecast of it could ever be scored",
+        where=f"lead_time_hours {lead_time_hours}, {where}",
+        evidence=f"the record spans {hours} h, from {stamp(first)} to {stamp(last)}",
+        next_command="prepare more data, or ask for a shorter --lead_time_hours, such as 24",
+    )
 
 
 def period_sums(

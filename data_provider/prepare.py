@@ -140,7 +140,8 @@ def make_table(regional: xr.Dataset, config: PrepareConfig) -> xr.Dataset:
         the table: dims (time, region), attributes as in the NetCDF file.
 
     Raises:
-        DataError: ``LABEL_HOURS``, ``TIME_GAP`` (stamps off a regular grid), ``DATA_VARIABLE_MISSING``, ``ONE_CLASS``.
+        DataError: ``LABEL_HOURS``, ``LEAD_TOO_LONG``, ``TIME_GAP`` (stamps off a regular grid),
+            ``DATA_VARIABLE_MISSING``, ``ONE_CLASS``.
     """
     times, tp = regional["time"].values, regional["tp"].values
     stamps = rain.require_hours(
@@ -150,6 +151,7 @@ def make_table(regional: xr.Dataset, config: PrepareConfig) -> xr.Dataset:
         where=config.input_dir,
     )
     axis = examine(times, where=config.input_dir)
+    rain.require_record(config.lead_time_hours, axis.first, axis.last, where=config.input_dir)
     variables = tuple(map(str, regional.data_vars))
     recipe = Recipe(
         lead_time_hours=config.lead_time_hours,

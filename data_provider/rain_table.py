@@ -15,6 +15,7 @@ import numpy as np
 
 from data_provider import row_checks, table_rows
 from data_provider.csv_rows import TARGET_COLUMN, decode_attributes, read_csv
+from data_provider.precipitation import require_record
 from data_provider.table_errors import PREPARE_COMMANDS, missing_table, not_a_table, unreadable
 from data_provider.table_rows import UNKNOWN_LABEL, RowNotes, Rows
 from utils.errors import DataError
@@ -78,6 +79,21 @@ class RainTable:
     def n_classes(self) -> int:
         """Number of classes: one more than thresholds."""
         return len(self.thresholds_mm) + 1
+
+    @property
+    def region_latitude(self) -> dict[str, float]:
+        """Mean latitude in degrees north of the regions for which the table says it.
+
+        A table of an earlier version says where the boxes of its regions are; their middle is taken.
+        """
+        boxes = {name: box for name, box in _mapping(self.attributes, "regions").items() if isinstance(box, dict)}
+        middle = {
+            name: (box["north"] + box["south"]) / 2
+            for name, box in boxes.items()
+            if _is_number(box.get("north")) and _is_number(box.get("south"))
+        }
+        known = middle | _mapping(self.attributes, "region_latitude")
+        return {name: float(known[name]) for name in self.regions if _is_number(known.get(name))}
 
     @property
     def is_synthetic(self) -> bool:
@@ -162,6 +178,7 @@ def _table(
     times = np.unique(rows.times)
     step = _step(times, source)
     _check_period(attributes, step, source)
+    require_record(int(attributes["lead_time_hours"]), times[0], times[-1], where=str(source))
     axis = np.arange(times[0], times[-1] + step, step)
     laid = table_rows.lay(rows, axis, len(regions), len(_thresholds(attributes)) + 1, features)
     return RainTable(
@@ -180,6 +197,16 @@ def _table(
 
 def _thresholds(attributes: dict[str, Any]) -> tuple[float, ...]:
     return tuple(float(value) for value in attributes.get("threshold_mm", DEFAULT_THRESHOLDS_MM))
+
+
+def _mapping(attributes: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return an attribute that belongs to each region by name; a table of the user's own may say anything there."""
+    value = attributes.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def _open_netcdf(path: Path) -> xr.Dataset:

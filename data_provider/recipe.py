@@ -84,6 +84,7 @@ def apply_recipe(regional: xr.Dataset, recipe: Recipe, axis: TimeAxis) -> xr.Dat
             "label_hours": f"{recipe.stamps_per_period} of {recipe.accumulation_hours}",
             "synthetic": regional.attrs["synthetic"],
             "regions": json.loads(regional.attrs["regions"]),
+            "region_latitude": json.loads(regional.attrs["region_latitude"]),
             "source_files": json.loads(regional.attrs["source_files"]),
             "grid": regional.attrs["grid"],
             "attribution": "synthetic, not ERA5" if regional.attrs["synthetic"] else ATTRIBUTION,

@@ -69,7 +69,8 @@ class RegionalBuilder:
     def dataset(self) -> xr.Dataset:
         """The regional Dataset: dims (time, region), float32, on the times that exist.
 
-        Attributes: `regions` (boxes), `source_files` (hashes), both as JSON, `preliminary`, `synthetic`, `grid`.
+        Attributes: `regions` (boxes), `region_latitude`, `source_files` (hashes), all as JSON, `preliminary`,
+        `synthetic`, `grid`.
         """
         merged = self.merger.merged()
         data = {
@@ -82,6 +83,7 @@ class RegionalBuilder:
             coords={"time": merged.times, "region": np.array(list(self.boxes), dtype=str)},
             attrs={
                 "regions": json.dumps(region_tools.boxes_to_dict(self.boxes)),
+                "region_latitude": json.dumps(self._latitudes()),
                 "source_files": json.dumps(self.hashes),
                 "preliminary": preliminary_text(merged.times, merged.preliminary),
                 "synthetic": int(True in self.origins),
@@ -121,6 +123,12 @@ class RegionalBuilder:
             for one, other, n_cells in region_tools.shared_cells(self.matrix, list(self.boxes)):
                 logger.info("regions %s and %s overlap: they share %d cells", one, other, n_cells)
         return self.matrix
+
+    def _latitudes(self) -> dict[str, float]:
+        """Mean latitude of each region in degrees north."""
+        if self.matrix is None or self.grid is None:
+            return {}
+        return region_tools.mean_latitudes(self.boxes, self.matrix, self.grid[0])
 
     def _note_origin(self, file: Era5File) -> None:
         self.origins.setdefault(file.synthetic, file.path.name)

@@ -170,6 +170,18 @@ def weights(boxes: Boxes, latitude: np.ndarray, longitude: np.ndarray) -> np.nda
     return matrix
 
 
+def mean_latitudes(boxes: Boxes, matrix: np.ndarray, latitude: np.ndarray) -> dict[str, float]:
+    """Mean latitude of the cells of every region, weighted as their weather is.
+
+    Args:
+        boxes: the regions, in the order of the columns.
+        matrix: `(latitude * longitude, region)` as from `weights`.
+        latitude: `(latitude,)` degrees north.
+    """
+    of_cells = np.repeat(latitude, len(matrix) // len(latitude))
+    return {name: round(float(mean), 4) for name, mean in zip(boxes, of_cells @ matrix, strict=True)}
+
+
 def shared_cells(matrix: np.ndarray, names: list[str]) -> list[tuple[str, str, int]]:
     """Pairs of regions that share cells, and how many.
 

@@ -6,15 +6,16 @@ forward.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from utils.errors import DataError, UsageError
 from utils.flag_rules import require
 
-TRAIN, VALIDATION, TEST, NO_SPLIT, NOT_DRAWN = 0, 1, 2, -1, -2
+TRAIN, VALIDATION, TEST, NO_SPLIT, NOT_DRAWN, AFTER_TEST = 0, 1, 2, -1, -2, -3
 SPLIT_NAMES = ("train", "validation", "test")
 
 
@@ -29,6 +30,9 @@ class SplitConfig:
     validation_until: str | None = field(
         default=None, metadata={"help": "last year, day or hour of validation; what follows is the test"}
     )
+    test_until: str | None = field(
+        default=None, metadata={"help": "last year, day or hour of the test; by default the end of the record"}
+    )
     split_shares: tuple[float, ...] = field(
         default=(0.7, 0.15, 0.15),
         metadata={"help": "shares of the record for training, validation, test when no dates are given"},
@@ -42,6 +46,16 @@ class SplitConfig:
     )
     train_block_days: int = field(default=7, metadata={"help": "length of the blocks that --train_windows draws"})
     train_windows_seed: int = field(default=0, metadata={"help": "which blocks --train_windows draws"})
+    cross_validate: Literal["years"] | None = field(
+        default=None,
+        metadata={
+            "help": "years: rolling origin, one run for each year to be tested; it trains on all years before the "
+            "last one, validates on that and tests on the year; then one table of all tested years"
+        },
+    )
+    cross_validate_min_train_years: int = field(
+        default=2, metadata={"help": "whole years of training that the first run of --cross_validate has at least"}
+    )
 
     def __post_init__(self) -> None:
         if (self.train_until is None) != (self.validation_until is None):
@@ -51,6 +65,19 @@ class SplitConfig:
                 where="command line",
                 next_command="give both, or neither to split by --split_shares",
             )
+        way_out = "--train_until 2021 --validation_until 2022 --test_until 2023"
+        needs_others = self.test_until is None or self.validation_until is not None
+        require(self, "test_until", needs_others, "needs --train_until and --validation_until", way_out)
+        years = self.cross_validate_min_train_years
+        require(self, "cross_validate_min_train_years", years >= 1, "must be at least 1")
+        alone = self.cross_validate is None or self.train_until is None
+        require(
+            self,
+            "cross_validate",
+            alone,
+            "chooses all years itself; leave --train_until and the others out",
+            "--cross_validate years",
+        )
         shares = self.split_shares
         whole = len(shares) == 3 and min(shares) > 0 and abs(sum(shares) - 1) <= 1e-6
         require(self, "split_shares", whole, "takes three positive shares that sum to 1")
@@ -60,10 +87,21 @@ class SplitConfig:
 
 
 class Boundaries(NamedTuple):
-    """First instant after training and first instant after validation, both datetime64[s]."""
+    """First instant after training, after validation and, where the record goes on, after the test; datetime64[s]."""
 
     train_end: np.datetime64
     validation_end: np.datetime64
+    test_end: np.datetime64 | None = None
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, str | None]) -> Boundaries:
+        """Rebuild from what `to_json` wrote; a run of an earlier version has no end of the test."""
+        ends = (content.get(name) for name in cls._fields)
+        return cls(*(None if end is None else np.datetime64(end) for end in ends))  # type: ignore[arg-type]
+
+    def to_json(self) -> dict[str, str | None]:
+        """Return the three instants as text."""
+        return {name: None if end is None else str(end) for name, end in self._asdict().items()}
 
 
 def boundaries(config: SplitConfig, times: np.ndarray) -> Boundaries:
@@ -80,16 +118,11 @@ def boundaries(config: SplitConfig, times: np.ndarray) -> Boundaries:
     if config.train_until is None or config.validation_until is None:
         return _by_share(config.split_shares, times)
     ends = Boundaries(
-        _end_of(config.train_until, "--train_until"), _end_of(config.validation_until, "--validation_until")
+        _end_of(config.train_until, "--train_until"),
+        _end_of(config.validation_until, "--validation_until"),
+        None if config.test_until is None else _end_of(config.test_until, "--test_until"),
     )
-    if not ends.train_end < ends.validation_end:
-        raise UsageError(
-            "CONFIG",
-            "Validation must end after training.",
-            where="--train_until, --validation_until",
-            evidence=f"training ends {ends.train_end}, validation {ends.validation_end}",
-            next_command="--train_until 2022 --validation_until 2023",
-        )
+    _require_order(ends)
     if not (times[0] < ends.train_end and ends.validation_end < times[-1]):
         raise DataError(
             "SPLIT_EMPTY",
@@ -112,7 +145,7 @@ def assign(init_times: np.ndarray, ends: Boundaries, *, lead_time_hours: int, ac
         accumulation_hours: length of the label period.
 
     Returns:
-        `(N,)` int8 of 0 train, 1 validation, 2 test, -1 none.
+        `(N,)` int8 of 0 train, 1 validation, 2 test, -1 across a boundary, -3 after the test.
     """
     period_end = init_times + np.timedelta64(lead_time_hours, "h")
     period_start = period_end - np.timedelta64(accumulation_hours, "h")
@@ -120,7 +153,24 @@ def assign(init_times: np.ndarray, ends: Boundaries, *, lead_time_hours: int, ac
     split[period_end <= ends.train_end] = TRAIN
     split[(period_start >= ends.train_end) & (period_end <= ends.validation_end)] = VALIDATION
     split[period_start >= ends.validation_end] = TEST
+    if ends.test_end is not None:
+        split[period_end > ends.test_end] = NO_SPLIT
+        split[period_start >= ends.test_end] = AFTER_TEST
     return split
+
+
+def _require_order(ends: Boundaries) -> None:
+    is_late = ends.test_end is not None and not ends.validation_end < ends.test_end
+    if ends.train_end < ends.validation_end and not is_late:
+        return
+    raise UsageError(
+        "CONFIG",
+        "The test must end after validation." if is_late else "Validation must end after training.",
+        where="--train_until, --validation_until" + ", --test_until" * is_late,
+        evidence=f"training ends {ends.train_end}, validation {ends.validation_end}"
+        + f", the test {ends.test_end}" * is_late,
+        next_command="--train_until 2022 --validation_until 2023" + " --test_until 2024" * is_late,
+    )
 
 
 def _by_share(shares: tuple[float, ...], times: np.ndarray) -> Boundaries:

@@ -27,6 +27,7 @@ JSON_ATTRIBUTES = (
     "feature_names",
     "threshold_mm",
     "regions",
+    "region_latitude",
     "recipe",
     "source_files",
     "missing_features",

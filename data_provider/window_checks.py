@@ -14,7 +14,7 @@ from data_provider.cutting import CutTable, longest_run
 from data_provider.rain_table import RainTable
 from data_provider.region_checks import regions_with_windows
 from data_provider.row_checks import counted, listed
-from data_provider.splits import NO_SPLIT, SPLIT_NAMES, TRAIN
+from data_provider.splits import AFTER_TEST, NO_SPLIT, SPLIT_NAMES, TRAIN
 from data_provider.table_checks import blank_regions
 from data_provider.windows import touching
 from utils.findings import Finding
@@ -216,10 +216,10 @@ def _outside_split(cut: CutTable) -> np.ndarray:
     period_end = cut.index.init_time + np.timedelta64(table.lead_time_hours, "h")
     period_start = period_end - np.timedelta64(table.accumulation_hours, "h")
     earliest = np.array([table.times[0], begin, finish])
-    latest = np.array([begin, finish, np.datetime64("9999-01-01T00:00:00")])
+    latest = np.array([begin, finish, cut.ends.test_end or np.datetime64("9999-01-01T00:00:00")])
     assigned = np.clip(cut.assigned, 0, len(SPLIT_NAMES) - 1)
     inside = (period_start >= earliest[assigned]) & (period_end <= latest[assigned])
-    return (cut.assigned != NO_SPLIT) & ~inside
+    return ~np.isin(cut.assigned, (NO_SPLIT, AFTER_TEST)) & ~inside
 
 
 def _crossing(cut: CutTable, code: str, wrong: np.ndarray, what: tuple[str, str]) -> Finding:

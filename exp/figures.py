@@ -86,7 +86,7 @@ def _event_figures(
         logger.warning("only one class was observed: ROC and precision-recall curves are undefined and not drawn")
     else:
         for name, draw in (("roc_curve", roc_curve), ("precision_recall_curve", precision_recall_curve)):
-            written.append(draw(observed, probability, folder / (name + ending), cut=forecasts.cut, label=label))
+            written.append(draw(observed, probability, folder / (name + ending), cut=overall["cut"], label=label))
     path = folder / f"reliability_diagram{ending}"
     return [*written, reliability_diagram(observed, probability, path, label=label)]
 

@@ -16,11 +16,23 @@ from typing import Any
 import numpy as np
 import torch
 
+from data_provider import enso
 from data_provider.factory import SPLIT_NAMES, Splits
 from data_provider.preprocessing import Preprocessing
-from data_provider.rain_table import require_table
+from data_provider.rain_table import RainTable, require_table
 from data_provider.splits import Boundaries
-from exp import figures, forecasters, marks, rain_splits, resume, run_description, scoring, training_run, transfer
+from exp import (
+    figures,
+    forecasters,
+    marks,
+    rain_splits,
+    resume,
+    run_description,
+    scoring,
+    training_run,
+    transfer,
+    where_and_when,
+)
 from exp.diagnosis import command, preflight
 from exp.diagnosis.explain import Explainer
 from exp.diagnosis.report import Diagnosis
@@ -58,9 +70,10 @@ def train(settings: Settings, *, is_brief: bool = False) -> list[Path]:
     plan = resume.plan(settings)
     settings = plan.settings
     inputs = resume.without_weights_not_needed(plan)
-    _require_inputs(inputs)
+    require_inputs(inputs)
     device = choose_device(settings.run.device, settings.run.gpu)
     splits, diagnosis = _examine(inputs, device)
+    where_and_when.tell(_surroundings(settings, splits), splits.test.index.init_time)
     runs, results = training_run.each_seed(
         plan, lambda settings, point: _train_one(settings, splits, device, diagnosis, point, is_brief=is_brief)
     )
@@ -97,7 +110,7 @@ def score_again(settings: Settings) -> Path:
     again = stored_settings(stored, settings.given)
     device = choose_device(again.run.device, again.run.gpu)
     preprocessing = Preprocessing.from_json(run_directory.read_json(run / "preprocessing.json"))
-    ends = Boundaries(*(np.datetime64(stored["splits"][name]) for name in ("train_end", "validation_end")))
+    ends = Boundaries.from_json(stored["splits"])
     splits = _load(again, device, preprocessing, ends)
     _compare_data(run, stored, splits)
     forecaster = load_forecaster(run, again, device)
@@ -109,14 +122,20 @@ def score_again(settings: Settings) -> Path:
     return folder
 
 
-def _require_inputs(settings: Settings) -> None:
-    """Name every file and device that is missing in one message, before anything is read."""
+def require_inputs(settings: Settings) -> None:
+    """Name every file and device that is missing in one message, before anything is read.
+
+    Raises:
+        ForeseenError: the first of them by its exit code; the others are told with it.
+    """
     checks: list[Callable[[], Any]] = [
         partial(choose_device, settings.run.device, settings.run.gpu),
         partial(require_table, settings.data.path),
     ]
     if settings.run.adaptation:
         checks.append(partial(checkpoint.require, Path(settings.run.pretrain_model_path)))
+    if settings.verification.oni is not None:
+        checks.append(partial(enso.read_oni, Path(settings.verification.oni)))
     errors = []
     for check in checks:
         try:
@@ -174,6 +193,7 @@ def _describe(splits: Splits) -> None:
         len(splits.preprocessing.variables),
     )
     logger.info("  variables: %s", " ".join(splits.preprocessing.variables))
+    logger.info("  label: %s", _label_period(table))
     if "recipe" not in table.attributes:
         logger.info("  a table of your own: it can be trained and scored on; predict needs one made by prepare")
     for name, part in zip(SPLIT_NAMES, splits.sets, strict=True):
@@ -194,6 +214,17 @@ def _describe(splits: Splits) -> None:
         logger.info("  cleaning: %s", ", ".join(f"{name} {value}" for name, value in handled.items()))
     if splits.preprocessing.dropped:
         logger.info("  ZERO_VARIANCE: constant in training, dropped: %s", ", ".join(splits.preprocessing.dropped))
+
+
+def _surroundings(settings: Settings, splits: Splits) -> where_and_when.Surroundings:
+    return where_and_when.surroundings(settings.verification.oni, splits.table, splits.test.index.init_time)
+
+
+def _label_period(table: RainTable) -> str:
+    """Return in words which rain the table's label counts: its lead time was chosen when it was prepared."""
+    lead, thresholds = table.lead_time_hours, " ".join(f"{threshold:g}" for threshold in table.thresholds_mm)
+    period = f"(t + {lead - table.accumulation_hours} h, t + {lead} h]"
+    return f"lead time {lead} h, rain of {period} reaches {thresholds} mm"
 
 
 def _train_one(
@@ -261,6 +292,8 @@ def _score_and_write(
     """Score, draw, write; scores.json comes last, since it marks a run as finished."""
     judging = settings.verification
     result = scoring.evaluate(forecaster, splits, judging.cut_score, draws=judging.bootstrap_draws)
+    about = _surroundings(settings, splits)
+    test = where_and_when.complete(result.test, result.forecasts, about, judging.bootstrap_draws)
     scoring.write_probabilities(
         folder / "predictions", splits.table, splits.test.index, result.probability, result.cuts, result.forecasts
     )
@@ -280,7 +313,7 @@ def _score_and_write(
         "marks": marks.find(result.test, knowing),
         "stopped_by": stopped_by,
         "validation": result.validation,
-        "test": result.test,
+        "test": test,
     }
     run_directory.write_json(folder / run_directory.FINISHED_FILE, scores)
     _report(folder, scores, drawn, splits, is_brief=is_brief)

@@ -19,12 +19,13 @@ from utils.errors import CheckpointError, UsageError
 from utils.files import sha256
 
 logger = logging.getLogger(__name__)
-# Where a run is computed and kept, and how often its state is written, changes no number of it.
+# Where a run is computed and kept, and how often its state is written, changes no number of it; nor does the Oceanic
+# Nino Index, which its forecasts are only sorted by.
 OF_NO_CONSEQUENCE = {
     "is_training", "checkpoints", "model_id", "device", "gpu", "seed", "itr", "config", "preset", "task_name", "resume",
     "allow_resume_changes", "checkpoint_minutes", "checkpoint_steps", "save_every_epochs", "save_safetensors",
     "root_path", "data_path", "guard_level", "detect_anomaly", "dry_run",
-    "dry_run_memory_gib", "bootstrap_draws",
+    "dry_run_memory_gib", "bootstrap_draws", "oni",
 }  # fmt: skip
 Difference = tuple[str, Any, Any]
 

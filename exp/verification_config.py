@@ -26,6 +26,13 @@ class VerificationConfig:
     ] = field(
         default="macro_f1", metadata={"help": "score on validation that decides from which probability on it is rain"}
     )
+    oni: str | None = field(
+        default=None,
+        metadata={
+            "help": "file of NOAA's Oceanic Nino Index (https://www.cpc.ncep.noaa.gov/data/indices/oni.ascii.txt): "
+            "scores by El Nino, neutral and La Nina too"
+        },
+    )
     bootstrap_draws: int = field(
         default=1000,
         metadata={"help": "draws of days that the 95 % intervals of the test scores are made from; 0 makes none"},

@@ -33,6 +33,8 @@ def contingency_scores(table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]
     counts["total_count"] = xr.DataArray(rain + dry, dims="table")
     manager = BasicContingencyManager(counts)
     result = {name: getattr(manager, name)().to_numpy() for name in _FROM_SCORES}
+    # Warnings without a drop of rain make this infinite, and the difference of two such no number at all.
+    result["frequency_bias"] = np.where(rain > 0, result["frequency_bias"], np.nan)
     # 1 / n * n * n is not always n: without this, a constant forecast of a constant observation could score 0 or 1.
     both_vary = rain * silent + forecast * dry > 0
     for name in ("heidke_skill_score", "equitable_threat_score"):

@@ -59,6 +59,13 @@ class DaySums:
             **probability_scores.ranking_scores(part["rain_rank"], part["dry_rank"]),
         }
 
+    def base_rate(self, weights: np.ndarray) -> np.ndarray:
+        """Share of rain observed for each weighting `(D, G)` of the days, `(G,)`; NaN without a case."""
+        counts = self.sums[self.places["table"]] @ weights
+        total = counts.sum(0)
+        # In the order of COUNTS: hits and misses are the rain.
+        return np.divide(counts[:2].sum(0), total, out=np.full(len(total), np.nan), where=total > 0)
+
 
 def day_sums(forecasts: Forecasts) -> DaySums:
     """Sum everything that scores are made from over each day."""

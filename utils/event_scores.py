@@ -28,7 +28,7 @@ def score(forecasts: Forecasts) -> dict[str, Any]:
     return {
         "n": n,
         "base_rate": float(observed.mean()) if n else None,
-        "cut": float(forecasts.cut),
+        "cut": forecasts.one_cut,
         "contingency_table": {name: int(count.sum()) for name, count in zip(COUNTS, counts, strict=True)},
         "predicted_rain_share": float(predicted.mean()) if n else None,
         "constant_answer": bool(np.unique(predicted).size < 2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -11,6 +12,7 @@ from utils.errors import DataError
 
 ReferenceName = Literal["climatology", "persistence"]
 REFERENCES: tuple[ReferenceName, ...] = get_args(ReferenceName)
+SEASONS, WET_MONTHS = ("wet", "dry"), ("12", "01", "02", "03")
 _ARRAYS = ("init_time", "region", "probability", "observed", "climatology", "persistence")
 
 
@@ -26,7 +28,7 @@ class Forecasts:
         climatology: `(N,)` probability from the monthly training climatology of the region.
         persistence: `(N,)` 1 where the period of equal length that ends at init_time had the event, 0 where not; the
             training share where that period is not complete.
-        cut: probability from which on the event is forecast.
+        cut: probability from which on the event is forecast; `(N,)` where forecasts of several runs are put together.
     """
 
     init_time: np.ndarray
@@ -35,7 +37,7 @@ class Forecasts:
     observed: np.ndarray
     climatology: np.ndarray
     persistence: np.ndarray
-    cut: float = 0.5
+    cut: float | np.ndarray = 0.5
 
     def __post_init__(self) -> None:
         _check_lengths(self)
@@ -45,13 +47,28 @@ class Forecasts:
 
     def select(self, chosen: np.ndarray) -> Forecasts:
         """The entries where the boolean `(N,)` is true."""
-        return Forecasts(**{name: getattr(self, name)[chosen] for name in _ARRAYS}, cut=self.cut)
+        cut = self.cut[chosen] if isinstance(self.cut, np.ndarray) else self.cut
+        return Forecasts(**{name: getattr(self, name)[chosen] for name in _ARRAYS}, cut=cut)
 
-    def reference(self, name: ReferenceName, cut: float = 0.5) -> Forecasts:
+    @property
+    def one_cut(self) -> float | None:
+        """The cut where all have the same one, else None."""
+        cuts = np.unique(self.cut)
+        return float(cuts[0]) if len(cuts) == 1 else None
+
+    @classmethod
+    def joined(cls, parts: Sequence[Forecasts]) -> Forecasts:
+        """Put forecasts of several runs one behind the other; each keeps its own cut."""
+        return cls(
+            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS},
+            cut=np.concatenate([np.broadcast_to(part.cut, len(part.observed)) for part in parts]),
+        )
+
+    def reference(self, name: ReferenceName, cut: float | np.ndarray = 0.5) -> Forecasts:
         """A reference forecast of the same cases as a forecast of its own, with its own cut."""
         return self.replaced(np.asarray(getattr(self, name), dtype=np.float64), cut)
 
-    def replaced(self, probability: np.ndarray, cut: float = 0.5) -> Forecasts:
+    def replaced(self, probability: np.ndarray, cut: float | np.ndarray = 0.5) -> Forecasts:
         """Other probabilities `(N,)` of the same cases."""
         return replace(self, probability=probability, cut=cut)
 
@@ -117,6 +134,17 @@ def month_of(init_time: np.ndarray) -> np.ndarray:
     """Calendar month of `(N,)` datetime64 as text, "01" to "12"."""
     names = np.array([f"{month:02d}" for month in range(1, 13)])
     return names[np.asarray(init_time).astype("datetime64[M]").astype(np.int64) % 12]
+
+
+def season_of(init_time: np.ndarray) -> np.ndarray:
+    """Season of `(N,)` datetime64 in most of Peru: "wet" from December to March, else "dry"."""
+    return np.where(np.isin(month_of(init_time), WET_MONTHS), *SEASONS)
+
+
+def hour_of(init_time: np.ndarray) -> np.ndarray:
+    """Hour (UTC) of `(N,)` datetime64 as text, "00" to "23"."""
+    names = np.array([f"{hour:02d}" for hour in range(24)])
+    return names[np.asarray(init_time).astype("datetime64[h]").astype(np.int64) % 24]
 
 
 def _check_lengths(forecasts: Forecasts | ClassForecasts) -> None:

@@ -108,29 +108,60 @@ class Draws:
         """
         if self.weights is None or self.value(name, score) is None:
             return None
-        return self._ends(self._drawn[name][score])
+        return ends(self._drawn[name][score], self.n_blocks)
 
     def intervals(self, name: str) -> dict[str, tuple[float, float] | None]:
         """95 % intervals of all scores of one forecast."""
         return {score: self.interval(name, score) for score in SCORES}
+
+    def base_rates(self, name: str) -> np.ndarray | None:
+        """Share of rain observed in each draw, `(draws,)`; None where there are no intervals."""
+        return None if self.weights is None else self._sums[name].base_rate(self.weights)
 
     def difference(self, one: str, other: str, score: str) -> Difference:
         """A score of `one` minus that of `other`, on the same draws, with its 95 % interval."""
         ours, theirs = self.value(one, score), self.value(other, score)
         if ours is None or theirs is None:
             return Difference(None, None, None, None)
-        ends = self._ends(self._drawn[one][score] - self._drawn[other][score]) if self.weights is not None else None
-        if ends is None:
+        if self.weights is None:
             return Difference(ours - theirs, None, None, None)
-        return Difference(ours - theirs, *ends, is_real=not ends[0] <= 0 <= ends[1])
+        return difference_of(ours - theirs, self._drawn[one][score] - self._drawn[other][score], self.n_blocks)
 
-    def _ends(self, drawn: np.ndarray) -> tuple[float, float] | None:
-        known = drawn[np.isfinite(drawn)]
-        if len(known) < (1 - MOST_UNDEFINED) * len(drawn):
-            return None
-        tail = _tail(self.n_blocks)
-        low, high = np.quantile(known, [tail, 1 - tail])
-        return float(low), float(high)
+    def difference_from(self, other: Draws, name: str, score: str) -> Difference:
+        """A score of the forecasts `name` here minus that in `other`, whose days are others and drawn by themselves.
+
+        For two sets of forecasts that share no day; each needs a seed of its own, so that the draws are independent.
+        The interval is as wide as the smaller of the two needs it.
+        """
+        ours, theirs = self.value(name, score), other.value(name, score)
+        if ours is None or theirs is None:
+            return Difference(None, None, None, None)
+        if self.weights is None or other.weights is None:
+            return Difference(ours - theirs, None, None, None)
+        drawn = self._drawn[name][score] - other._drawn[name][score]
+        return difference_of(ours - theirs, drawn, min(self.n_blocks, other.n_blocks))
+
+
+def ends(drawn: np.ndarray, n_blocks: float) -> tuple[float, float] | None:
+    """Ends of the 95 % interval of a figure whose values in the draws are `(draws,)`, NaN where undefined.
+
+    Returns:
+        Lower and upper end; None where more than `MOST_UNDEFINED` of the draws are undefined.
+    """
+    known = drawn[np.isfinite(drawn)]
+    if len(known) < (1 - MOST_UNDEFINED) * len(drawn):
+        return None
+    tail = _tail(n_blocks)
+    low, high = np.quantile(known, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def difference_of(value: float, drawn: np.ndarray, n_blocks: float) -> Difference:
+    """A difference whose values in the draws are `(draws,)`, with its 95 % interval."""
+    found = ends(drawn, n_blocks)
+    if found is None:
+        return Difference(value, None, None, None)
+    return Difference(value, *found, is_real=not found[0] <= 0 <= found[1])
 
 
 def bootstrap(

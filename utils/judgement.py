@@ -24,12 +24,12 @@ class Terms:
         draws: of the bootstrap; 0 makes no intervals.
         lead_time_hours: from init_time to the end of the label period.
         reference_cuts: for each threshold the cut of each reference, chosen where that of the forecast was; 0.5
-            where there is none.
+            where there is none, `(N,)` where forecasts of several runs are put together.
     """
 
     draws: int = 1000
     lead_time_hours: int = 24
-    reference_cuts: tuple[Mapping[str, float], ...] = field(default_factory=tuple)
+    reference_cuts: tuple[Mapping[str, float | np.ndarray], ...] = field(default_factory=tuple)
 
     def of_threshold(self, number: int) -> Terms:
         """The terms of one of several thresholds."""

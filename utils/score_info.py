@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from utils import where_text
 from utils.judgement_text import judgement_lines
 
 
@@ -152,6 +153,12 @@ _COLUMNS = (
     ("Brier", "brier_score", 3), ("BSS", "brier_skill_score", 3), ("ROCAUC", "roc_auc", 3),
 )  # fmt: skip
 _WIDTH, _NAME_WIDTH = 8, 14
+# Months and hours would fill the screen; scores.json has them.
+_PRINTED_GROUPS = {"by_region": "region", "by_season": "season", "by_enso": "ENSO phase", "by_year": "year"}
+_GROUP_NAMES = {
+    "wet": "wet, Dec-Mar", "dry": "dry, Apr-Nov", "el_nino": "El Nino", "la_nina": "La Nina",
+}  # fmt: skip
+_MOST_ROWS = 12
 
 
 def format_table(scores: Mapping[str, Any], *, is_brief: bool = False) -> str:
@@ -180,9 +187,9 @@ _CONSTANT = "constant answer: the forecast says the same every time, so none of 
 def _event_lines(scores: Mapping[str, Any]) -> list[str]:
     overall = scores["overall"]
     table = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in overall["contingency_table"].items())
+    cut = "that each run chose" if overall["cut"] is None else f"of {overall['cut']:.3f}"
     lines = [
-        f"n = {overall['n']}, base rate {_text(overall['base_rate'], 3)}, rain is said from a probability of "
-        f"{overall['cut']:.3f}",
+        f"n = {overall['n']}, base rate {_text(overall['base_rate'], 3)}, rain is said from a probability {cut}",
         table,
     ]
     if overall["constant_answer"]:
@@ -192,10 +199,19 @@ def _event_lines(scores: Mapping[str, Any]) -> list[str]:
     for row in range(rows):
         lines.append("  ".join(f"{name:<30} {_text(overall[name], 4):>7}" for name in names[row::rows]).rstrip())
     lines += ["", *judgement_lines(scores), "", *_brief_lines(scores)]
-    for group, title in (("by_region", "region"), ("by_month", "month")):
-        lines += [f"by {title}", *(_row(name, entry) for name, entry in scores[group].items())]
+    for group, title in _PRINTED_GROUPS.items():
+        rows_of_group = [_row(_GROUP_NAMES.get(name, name), entry) for name, entry in scores.get(group, {}).items()]
+        lines += _within_a_screen(title, rows_of_group)
+    lines += where_text.lines(scores)
     lines.append("base: share of rain observed; said: share of rain forecast; =: constant answer; -: undefined")
     return lines
+
+
+def _within_a_screen(title: str, rows: list[str]) -> list[str]:
+    if not rows:
+        return []
+    more = [f"and {len(rows) - _MOST_ROWS} more in scores.json"] if len(rows) > _MOST_ROWS else []
+    return [f"by {title}", *rows[:_MOST_ROWS], *more]
 
 
 def _brief_lines(scores: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,12 @@ from numpy.typing import ArrayLike
 
 from utils.contingency import contingency_scores, ratio
 from utils.event_scores import number, score
-from utils.forecasts import ClassForecasts, Forecasts, check_values, month_of
+from utils.forecasts import SEASONS, ClassForecasts, Forecasts, check_values, hour_of, month_of, season_of
 from utils.score_info import SCORES, format_table
 
 __all__ = [
     "CUT_SCORES", "SCORES", "ClassForecasts", "Forecasts", "choose_cut", "class_scores", "contingency_scores",
-    "format_table", "score", "score_table",
+    "format_table", "score", "score_groups", "score_table",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -81,11 +81,12 @@ def choose_cut(probability: ArrayLike, observed: ArrayLike, score: str = "macro_
 
 
 def score_table(forecasts: Forecasts | ClassForecasts) -> dict[str, Any]:
-    """Scores overall, by region and by calendar month of init_time.
+    """Scores overall, by region, and by calendar month, season and hour (UTC) of init_time.
 
     Returns:
-        `{"overall": scores, "by_region": {name: scores}, "by_month": {"01": scores}}`; for several classes
-        `{"classes": class scores, "thresholds": {"0.1 mm": the former}}`.
+        `{"overall": scores, "by_region": {name: scores}, "by_month": {"01": scores}, "by_season": {"wet": scores},
+        "by_hour": {"00": scores}}`; for several classes `{"classes": class scores, "thresholds": {"0.1 mm": the
+        former}}`. A group without forecasts is not there.
     """
     if isinstance(forecasts, ClassForecasts):
         thresholds = {
@@ -93,12 +94,29 @@ def score_table(forecasts: Forecasts | ClassForecasts) -> dict[str, Any]:
             for j, threshold in enumerate(forecasts.threshold_mm)
         }
         return {"classes": class_scores(forecasts), "thresholds": thresholds}
-    month = month_of(forecasts.init_time)
+    times = forecasts.init_time
     return {
         "overall": score(forecasts),
-        "by_region": {name: score(part) for name, part in _groups(forecasts, np.asarray(forecasts.region))},
-        "by_month": {name: score(part) for name, part in _groups(forecasts, month)},
+        "by_region": score_groups(forecasts, np.asarray(forecasts.region)),
+        "by_month": score_groups(forecasts, month_of(times)),
+        "by_season": score_groups(forecasts, season_of(times), SEASONS),
+        "by_hour": score_groups(forecasts, hour_of(times)),
     }
+
+
+def score_groups(forecasts: Forecasts, key: np.ndarray, names: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    """Scores of each group of forecasts alone.
+
+    Args:
+        forecasts: `N` of them.
+        key: `(N,)` name of the group each belongs to.
+        names: the groups in their order; those without forecasts are left out. By default all, sorted.
+
+    Returns:
+        name -> scores.
+    """
+    there = np.unique(key)
+    return {str(name): score(forecasts.select(key == name)) for name in names or there if name in there}
 
 
 def class_scores(forecasts: ClassForecasts) -> dict[str, Any]:
@@ -128,8 +146,3 @@ def class_scores(forecasts: ClassForecasts) -> dict[str, Any]:
         "balanced_accuracy": number(recall.mean()),
         "matthews_correlation": correlation if np.count_nonzero(seen) > 1 else None,
     }
-
-
-def _groups(forecasts: Forecasts, key: np.ndarray) -> Iterator[tuple[str, Forecasts]]:
-    for name in np.unique(key):
-        yield str(name), forecasts.select(key == name)

@@ -11,6 +11,7 @@ from data_provider.precipitation import (
     classes,
     period_sums,
     require_hours,
+    require_record,
     require_two_classes,
 )
 from data_provider.time_axis import examine
@@ -140,6 +141,26 @@ def test_an_accumulation_longer_than_the_lead_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
         accumulation_for(12, 24)
     assert "12" in caught.value.evidence and "24" in caught.value.evidence
+
+
+@pytest.mark.parametrize(("lead", "accumulation", "first", "last"), [(6, 6, 1, 6), (12, 12, 1, 12), (72, 24, 49, 72)])
+def test_each_lead_sums_the_hours_that_end_with_it(lead: int, accumulation: int, first: int, last: int) -> None:
+    """By hand: 6 h takes t+1 ... t+6, and 72 h the third day alone, not the three days before it."""
+    assert accumulation_for(lead, None) == accumulation
+    found = sums(np.arange(100.0), hours(100), lead, accumulation)
+    for t in (0, 7, 20):
+        assert found[t] == pytest.approx(sum(range(t + first, t + last + 1)))
+    assert np.isnan(found[100 - last :]).all() and not np.isnan(found[: 100 - last]).any()
+
+
+def test_a_lead_longer_than_the_record_is_refused_by_name() -> None:
+    """No label could be made, and "no label period is complete" would send the user looking for gaps."""
+    first, last = np.datetime64("2020-01-01T00", "ns"), np.datetime64("2020-01-03T00", "ns")
+    require_record(48, first, last, where="x")
+    with pytest.raises(DataError) as caught:
+        require_record(49, first, last, where="x")
+    assert caught.value.code == "LEAD_TOO_LONG" and caught.value.exit_code == 3
+    assert "49" in caught.value.where and "spans 48 h" in caught.value.evidence
 
 
 def test_one_class_only_is_refused_with_counts_and_the_likely_unit() -> None:

@@ -13,6 +13,7 @@ import xarray as xr
 
 from data_provider.era5 import find_files
 from data_provider.prepare import PrepareConfig, main, make_table, prepare, prepare_for_prediction
+from data_provider.rain_table import read_table
 from data_provider.regional import build_regional
 from data_provider.table_files import write_table
 from tests import make_era5
@@ -114,6 +115,35 @@ def test_lead_and_accumulation_name_the_label(tmp_path: Path, raw: Path) -> None
         np.testing.assert_allclose(table["precipitation"].values[0], tp[25:37].sum(axis=0) * 1000, rtol=1e-5)
 
 
+def test_six_hours_ahead_needs_no_accumulation_and_three_days_count_the_last(tmp_path: Path, raw: Path) -> None:
+    """min(24, lead): a 6-hour lead sums 6 hours, a 72-hour lead the day that ends with it."""
+    for lead, label, first in ((6, "rain_6h", 1), (72, "rain_24h", 49)):
+        with xr.open_dataset(prepare(config(tmp_path, lead_time_hours=lead, threshold_mm=(0.1, 1, 5, 10)))) as table:
+            tp = table["tp"].values.astype(np.float64)
+            expected = tp[first : lead + 1].sum(axis=0) * 1000
+            np.testing.assert_allclose(table["precipitation"].values[0], expected, rtol=1e-5)
+            reached = (expected[:, None] >= [0.1, 1, 5, 10]).sum(axis=1)
+            assert table[label].values[0].tolist() == reached.tolist()
+            assert table.attrs["lead_time_hours"] == lead
+
+
+def test_a_lead_longer_than_the_record_ends_with_its_name(tmp_path: Path, raw: Path) -> None:
+    """20 days cannot say what falls 500 hours later, and nothing is written."""
+    error = refused(config(tmp_path, lead_time_hours=500))
+    assert error.code == "LEAD_TOO_LONG" and "479 h" in error.evidence and output_files(tmp_path) == []
+
+
+def test_every_region_knows_its_mean_latitude(tmp_path: Path, raw: Path) -> None:
+    """By hand: a gradient from north to south needs it, and a box's middle is not where its cells are."""
+    weight = np.cos(np.deg2rad(make_era5.LATITUDE))
+    expected = (make_era5.LATITUDE * weight).sum() / weight.sum()
+    path = prepare(config(tmp_path))
+    stored = json.loads(path.with_suffix(".json").read_text())["region_latitude"]
+    assert stored == {"lon_-80": pytest.approx(expected, abs=1e-4), "lon_-79.75": pytest.approx(expected, abs=1e-4)}
+    for suffix in (".csv", ".nc"):
+        assert read_table(path.with_suffix(suffix)).region_latitude == stored
+
+
 def test_columns_keep_only_what_was_asked_for_in_the_order_of_the_table(tmp_path: Path, raw: Path) -> None:
     """Two commands with the same columns in another order make the same table."""
     with xr.open_dataset(prepare(config(tmp_path, columns=("wind_speed", "tp")))) as table:
@@ -196,7 +226,7 @@ def test_06_and_18_utc_with_a_24_hour_label_are_refused_and_the_flag_says_what_i
 def test_a_record_shorter_than_the_lead_has_no_label(tmp_path: Path) -> None:
     """One day of data holds no complete day after it."""
     write_month(tmp_path / "raw", n=20)
-    assert refused(config(tmp_path)).code == "LABEL_HOURS"
+    assert refused(config(tmp_path)).code == "LEAD_TOO_LONG"
 
 
 def test_one_class_is_refused_before_anything_is_written(tmp_path: Path) -> None:

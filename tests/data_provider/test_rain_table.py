@@ -117,6 +117,30 @@ def test_the_lead_of_a_users_label_is_its_length(tmp_path: Path) -> None:
     assert (table.lead_time_hours, table.accumulation_hours) == (48, 48)
 
 
+def test_a_lead_longer_than_the_table_is_refused(tmp_path: Path) -> None:
+    """Every label would lie after the last row: the splits would be empty, and the message about windows."""
+    path = make_table.write(tmp_path, content=make_table.frame(n_times=300))
+    (tmp_path / "table.json").write_text('{"lead_time_hours": 300, "accumulation_hours": 24}')
+    with pytest.raises(DataError) as caught:
+        read_table(path)
+    assert caught.value.code == "LEAD_TOO_LONG" and "299 h" in caught.value.evidence
+
+
+def test_the_latitude_of_a_region_is_the_stored_one_else_the_middle_of_its_box(tmp_path: Path) -> None:
+    """A table of an earlier version has boxes alone, a user's own perhaps neither."""
+    path = make_table.write(tmp_path)
+    assert read_table(path).region_latitude == {}
+    boxes = {"costa": {"north": -2.0, "south": -6.0, "west": -80.0, "east": -78.0}}
+    (tmp_path / "table.json").write_text(json.dumps({"regions": boxes}))
+    assert read_table(path).region_latitude == {"costa": -4.0}
+    own = {"regions": boxes, "region_latitude": {"costa": -3.9, "sierra": -12, "elsewhere": 3}}
+    (tmp_path / "table.json").write_text(json.dumps(own))
+    assert read_table(path).region_latitude == {"costa": -3.9, "sierra": -12.0}
+    for odd in (["costa", "sierra"], {"costa": {"lat": -4}, "sierra": "south"}):
+        (tmp_path / "table.json").write_text(json.dumps({"regions": odd, "region_latitude": {"costa": "four"}}))
+        assert read_table(path).region_latitude == {}
+
+
 def test_an_infinite_value_is_refused_with_its_place(tmp_path: Path) -> None:
     """One infinity makes mean and deviation of its column meaningless."""
     content = make_table.frame(n_times=100)

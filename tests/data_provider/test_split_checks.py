@@ -221,6 +221,20 @@ def test_the_likely_cause_of_one_class_is_read_from_the_amounts(tmp_path: Path, 
     assert all(finding.code == "ONE_CLASS" and likely in finding.evidence for finding in findings)
 
 
+def test_a_threshold_with_one_class_in_a_split_is_said_and_the_rest_is_made(tmp_path: Path) -> None:
+    """A heavy rain that a short test never sees leaves one threshold undefined; the others can still be scored."""
+    content = make_table.frame()
+    ends = cut(tmp_path, content).ends
+    (tmp_path / "table.json").write_text('{"threshold_mm": [0.1, 1, 5]}')
+    heavy = content.rain_24h.notna() & (content.precipitation >= 5)
+    content["rain_24h"] = content.rain_24h.where(~heavy, 3.0)
+    content.loc[(content.timestamp >= ends.validation_end) & heavy, "rain_24h"] = 2.0
+    (finding,) = found(tmp_path, content)
+    assert (finding.code, finding.severity) == ("ONE_CLASS", "warning")
+    assert "test split" in finding.what and "5 mm is never reached" in finding.what
+    assert finding.figures["thresholds_mm"] == [5.0] and finding.figures["counts"][3] == 0
+
+
 def test_refused_blanks_are_the_only_complaint_about_windows(tmp_path: Path) -> None:
     """With every window touched, "the split is empty" would be a second name for the same fault."""
     content = make_table.frame()
