@@ -7,6 +7,7 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
@@ -20,7 +21,7 @@ from data_provider.factory import SPLIT_NAMES, Splits
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import require_table
 from data_provider.splits import Boundaries
-from exp import figures, forecasters, rain_splits, resume, run_description, scoring, training_run, transfer
+from exp import figures, forecasters, rain_splits, resume, run_description, scoring, settling, training_run, transfer
 from exp.diagnosis import command, preflight
 from exp.diagnosis.explain import Explainer
 from exp.diagnosis.report import Diagnosis
@@ -28,9 +29,10 @@ from exp.finished_runs import find_run, load_forecaster, stored_settings
 from exp.forecasters import Forecaster, NetworkForecaster
 from exp.scoring import ERA5_ATTRIBUTION
 from exp.settings import Settings, context_length
+from exp.settling import Kept
 from exp.state_keeper import Keeping
 from exp.verified_states import Point
-from utils import checkpoint, run_directory
+from utils import calibration_file, checkpoint, run_directory
 from utils.errors import DataError, ForeseenError, NumericalError, join
 from utils.files import sha256
 from utils.findings import Finding, require_no_error
@@ -80,6 +82,7 @@ def _examine(settings: Settings, device: torch.device) -> tuple[Splits, Diagnosi
         logger.info("%s\nreport       %s", command.summary(diagnosis), page)
         require_no_error(diagnosis.findings)
     assert found.splits is not None, "data without an error can be used"
+    settings.verification.require_fits(found.splits.table.thresholds_mm)
     _describe(found.splits)
     _tell(diagnosis.findings)
     logger.info("  nothing in the way of training (%.1f s)", time.monotonic() - started)
@@ -100,13 +103,22 @@ def score_again(settings: Settings) -> Path:
     ends = Boundaries(*(np.datetime64(stored["splits"][name]) for name in ("train_end", "validation_end")))
     splits = _load(again, device, preprocessing, ends)
     _compare_data(run, stored, splits)
+    kept, again = _settled_before(run, again, splits)
     forecaster = load_forecaster(run, again, device)
     folder = run / f"scored-{datetime.now():%Y%m%d-%H%M%S}"
     folder.mkdir(exist_ok=True)
     logger.info("Scoring %s again.", run)
     own = run_directory.read_json(run / run_directory.FINISHED_FILE)
-    _score_and_write(forecaster, splits, again, folder, history=[], facts={name: own[name] for name in TRAINING_FACTS})
+    facts = {name: own[name] for name in TRAINING_FACTS}
+    _score_and_write(forecaster, splits, again, folder, history=[], facts=facts, kept=kept)
     return folder
+
+
+def _settled_before(run: Path, settings: Settings, splits: Splits) -> tuple[Kept, Settings]:
+    """Return what a run had settled and no flag asks to settle anew, and the settings with the flags that do."""
+    kept, flags = settling.for_another_look(run, settings)
+    flags.require_fits(splits.table.thresholds_mm)
+    return kept, replace(settings, verification=flags)
 
 
 def _require_inputs(settings: Settings) -> None:
@@ -257,9 +269,11 @@ def _score_and_write(
     facts: dict[str, Any] | None = None,
     stopped_by: str | None = None,
     is_brief: bool = False,
+    kept: Kept | None = None,
 ) -> dict[str, Any]:
     """Score, draw, write; scores.json comes last, since it marks a run as finished."""
-    result = scoring.evaluate(forecaster, splits, settings.verification.cut_score)
+    kept = settling.of_model(settings.run.model) if kept is None else kept
+    result = scoring.evaluate(forecaster, splits, settings.verification, kept)
     scoring.write_probabilities(
         folder / "predictions", splits.table, splits.test.index, result.probability, result.cuts, result.forecasts
     )
@@ -274,13 +288,15 @@ def _score_and_write(
         **(facts or {"cost": forecaster.cost(), "skipped_steps": sum(row["skipped_steps"] for row in history)}),
         "cut": result.cuts,
         "cut_score": result.cut_score,
+        "calibration": calibration_file.write(folder, result.settled.calibration),
+        "decision": result.decision,
         "collapsed": result.is_collapsed,
         "stopped_by": stopped_by,
         "validation": result.validation,
         "test": result.test,
     }
     run_directory.write_json(folder / run_directory.FINISHED_FILE, scores)
-    _report(folder, scores, drawn, splits, is_brief=is_brief)
+    _report(folder, scores, drawn, splits, settling.in_words(result.settled, result.decision), is_brief=is_brief)
     return scores
 
 
@@ -301,12 +317,18 @@ def _label(settings: Settings, splits: Splits) -> str:
     return f"{settings.run.model}, seed {settings.run.seed}; test {first} to {last}\n{data}"
 
 
-def _report(folder: Path, scores: dict[str, Any], drawn: list[Path], splits: Splits, *, is_brief: bool) -> None:
+def _report(
+    folder: Path, scores: dict[str, Any], drawn: list[Path], splits: Splits, settled: list[str], *, is_brief: bool
+) -> None:
     title = "SYNTHETIC data, not ERA5: " if splits.table.is_synthetic else ""
     table = format_table(scores["test"], is_brief=is_brief)
     logger.info("\n%s%s on the test split\n%s", title, scores["model"], table)
     if scores["collapsed"]:
         logger.warning("COLLAPSED: the forecast says the same every time; none of these scores is skill.")
+    elif scoring.main_scores(scores["test"])["constant_answer"]:
+        logger.info("The answer is the same every time: what this cost/loss ratio asks for, not a collapse.")
+    for line in settled:
+        logger.info("%s", line)
     logger.info("scores       %s", folder / run_directory.FINISHED_FILE)
     logger.info("predictions  %s", folder / "predictions.csv")
     if drawn:
