@@ -53,6 +53,8 @@ def predict(settings: Settings) -> Path:
     run_directory.make_folder(stem.parent)
     frame = scoring.write_probabilities(stem, table, index, probability, settled.decision.cut)
     _report(frame, table, stem)
+    for line in settling.in_words(settled, {"expense": None}):
+        logger.info("%s", line)
     return stem.with_name(stem.name + ".csv")
 
 

@@ -165,8 +165,9 @@ def _calibration_in_words(fitted: Calibration) -> str:
         if fitted.temperature in calibration.TEMPERATURES:
             name += " (the end of its range: look at the reliability diagram)"
     words = [f"{name}, fitted on {figures['n']} validation cases; there log loss {_change(loss)}"]
-    words.append(f"Brier {_change({when: values[0] for when, values in brier.items()})}")
-    if figures["impossible"]:
+    several = " of the lowest threshold" if len(brier["before"]) > 1 else ""
+    words.append(f"Brier{several} {_change({when: values[0] for when, values in brier.items()})}")
+    if figures["impossible"] and fitted.method == "temperature":
         words.append(f"{figures['impossible']} cases had probability 0 for what happened, and no T can move that")
     if figures["reordered"]:
         words.append(f"in {figures['reordered']} cases a higher threshold was brought down to a lower one")
@@ -193,9 +194,12 @@ def _decision(run: Path, scores: Mapping[str, Any]) -> Decision:
     try:
         cut = tuple(float(value) for value in content["cut"])
         ratio = content.get("cost_loss_ratio")
-        ratios = () if ratio is None else tuple(ratio) if isinstance(ratio, list) else (ratio,) * len(cut)
+        each = [] if ratio is None else ratio if isinstance(ratio, list) else [ratio] * len(cut)
+        ratios = tuple(float(value) for value in each)
         if not all(0 <= value <= 1 for value in cut) or len(cut) != len(scores["threshold_mm"]):
             raise ValueError(f"cut {list(cut)} for thresholds {scores['threshold_mm']}")
+        if ratios and ratios != cut:
+            raise ValueError(f"cut {list(cut)} is not the cost/loss ratio {list(ratios)}")
         return Decision(str(content["by"]), cut, ratios)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(

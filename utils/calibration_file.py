@@ -48,6 +48,8 @@ def read(run: Path, scores: Mapping[str, Any]) -> Calibration:
             scores.json was written beside.
     """
     told = scores.get("calibration") or {}
+    if not isinstance(told, Mapping):
+        raise _unusable("CALIBRATION_DAMAGED", "cannot be read", run / CALIBRATION_FILE, f"scores.json: {told!r}")
     if told.get("method", "none") == "none":
         return Calibration(reason=told.get("reason") or "")
     path = run / CALIBRATION_FILE

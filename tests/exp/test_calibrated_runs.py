@@ -77,7 +77,7 @@ def predict(run: Path, files: Path, output: Path) -> tuple[int, pd.DataFrame | N
 
 
 def test_new_files_get_the_calibrated_probabilities_and_the_cut_of_the_run(
-    project: Path, run: Path, tmp_path: Path
+    project: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A calibration that stayed behind in the scores would give users other probabilities than the scored ones."""
     code, made = score_again(run, "--calibration", "none")
@@ -88,8 +88,9 @@ def test_new_files_get_the_calibrated_probabilities_and_the_cut_of_the_run(
     assert temperature > 1.2, "or this test shows nothing"
     odds = np.log(raw["probability_0.1mm"] / (1 - raw["probability_0.1mm"]))
     assert np.allclose(own["probability_0.1mm"], 1 / (1 + np.exp(-odds / temperature)))
+    capsys.readouterr()
     code, new = predict(run, project / "era5", tmp_path / "new")
-    assert code == 0 and new is not None
+    assert code == 0 and new is not None and f"temperature {temperature:.3f}, fitted on" in capsys.readouterr().out
     both = own.merge(new, on=["init_time", "region"], suffixes=("", "_new"))
     assert len(both) == len(own) > 50
     assert np.allclose(both["probability_0.1mm"], both["probability_0.1mm_new"], atol=1e-5)
@@ -162,10 +163,11 @@ def test_a_damaged_cut_is_refused_with_the_way_to_choose_it_anew(
 ) -> None:
     """A cut above 1 warns of nothing, and a word instead of a number ends in a traceback."""
     own = scores_of(run)
-    (run / "scores.json").write_text(json.dumps(own | {"decision": own["decision"] | {"cut": [7]}}))
-    assert predict(run, project / "era5", tmp_path / "none")[0] == 4
-    said = capsys.readouterr().err
-    assert said.startswith("DECISION_DAMAGED") and "--cut_score macro_f1" in said
+    for damage in ({"cut": ["half"]}, {"cost_loss_ratio": 0.9}, {"cut": [7]}):
+        (run / "scores.json").write_text(json.dumps(own | {"decision": own["decision"] | damage}))
+        assert predict(run, project / "era5", tmp_path / "none")[0] == 4
+        said = capsys.readouterr().err
+        assert said.startswith("DECISION_DAMAGED") and "--cut_score macro_f1" in said
     code, made = score_again(run, "--cut_score", "macro_f1")
     assert code == 0 and scores_of(made)["decision"] == own["decision"]
 

@@ -54,6 +54,8 @@ def test_no_calibration_needs_no_file_and_keeps_its_reason(tmp_path: Path) -> No
 def test_a_run_of_an_earlier_version_is_not_calibrated(tmp_path: Path) -> None:
     """Its probabilities were used as they are, and its cut was chosen for them."""
     assert calibration_file.read(tmp_path, {"cut": [0.4]}) == Calibration()
+    with pytest.raises(CheckpointError, match="CALIBRATION_DAMAGED"):
+        calibration_file.read(tmp_path, {"calibration": ["temperature", 1.2]})
 
 
 def test_a_missing_file_is_named_with_the_way_to_make_it_again(tmp_path: Path) -> None:
