@@ -21,7 +21,18 @@ from data_provider.factory import SPLIT_NAMES, Splits
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import require_table
 from data_provider.splits import Boundaries
-from exp import figures, forecasters, rain_splits, resume, run_description, scoring, settling, training_run, transfer
+from exp import (
+    figures,
+    forecasters,
+    marks,
+    rain_splits,
+    resume,
+    run_description,
+    scoring,
+    settling,
+    training_run,
+    transfer,
+)
 from exp.diagnosis import command, preflight
 from exp.diagnosis.explain import Explainer
 from exp.diagnosis.report import Diagnosis
@@ -278,6 +289,9 @@ def _score_and_write(
         folder / "predictions", splits.table, splits.test.index, result.probability, result.cuts, result.forecasts
     )
     drawn = _draw(folder, history, result, settings, splits)
+    knowing = marks.beside_lead_zero(
+        result.forecasts, splits.table, splits.test.index, settings.verification.bootstrap_draws
+    )
     scores = {
         "model": settings.run.model,
         "seed": settings.run.seed,
@@ -291,6 +305,7 @@ def _score_and_write(
         "calibration": calibration_file.write(folder, result.settled.calibration),
         "decision": result.decision,
         "collapsed": result.is_collapsed,
+        "marks": marks.find(result.test, knowing, is_collapsed=result.is_collapsed),
         "stopped_by": stopped_by,
         "validation": result.validation,
         "test": result.test,
@@ -323,9 +338,9 @@ def _report(
     title = "SYNTHETIC data, not ERA5: " if splits.table.is_synthetic else ""
     table = format_table(scores["test"], is_brief=is_brief)
     logger.info("\n%s%s on the test split\n%s", title, scores["model"], table)
-    if scores["collapsed"]:
-        logger.warning("COLLAPSED: the forecast says the same every time; none of these scores is skill.")
-    elif scoring.main_scores(scores["test"])["constant_answer"]:
+    for mark in scores["marks"]:
+        logger.warning("%s: %s", mark["code"], mark["sentence"])
+    if scoring.main_scores(scores["test"])["constant_answer"] and not scores["collapsed"]:
         logger.info("The answer is the same every time: what this cost/loss ratio asks for, not a collapse.")
     for line in settled:
         logger.info("%s", line)

@@ -22,9 +22,10 @@ from models.climatology import Model as Climatology
 from models.persistence import Model as Persistence
 from utils import verification
 from utils.calibration import exceedances
-from utils.decision import BY_RATIO, by_score
+from utils.decision import BY_RATIO, Decision, by_score
 from utils.files import write_whole
-from utils.forecasts import ClassForecasts, Forecasts
+from utils.forecasts import REFERENCES, ClassForecasts, Forecasts
+from utils.judgement import Terms, judge
 
 logger = logging.getLogger(__name__)
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -67,11 +68,11 @@ class Evaluation:
 def evaluate(
     forecaster: Forecaster, splits: Splits, flags: VerificationConfig, kept: Kept = NOTHING_SETTLED
 ) -> Evaluation:
-    """Settle calibration and cuts on validation, and score validation and test with them.
+    """Settle calibration and cuts on validation, score both splits with them, and judge the test beside the references.
 
     Args:
         forecaster: fitted.
-        splits: of the run.
+        splits: of its run.
         flags: how it is judged.
         kept: what is settled already, of a run that is scored again or of a model that is not calibrated.
     """
@@ -87,7 +88,12 @@ def evaluate(
         for name, part in (("validation", validation), ("test", forecasts))
         if settled.decision.cost_loss_ratio
     }
-    test = verification.score_table(forecasts)
+    terms = Terms(
+        draws=flags.bootstrap_draws,
+        lead_time_hours=splits.table.lead_time_hours,
+        reference_cuts=choose_reference_cuts(validation, settled.decision),
+    )
+    test = judge(verification.score_table(forecasts), forecasts, terms)
     return Evaluation(
         settled=settled,
         decision=settling.told(settled.decision, expenses),
@@ -110,6 +116,22 @@ def _says_the_same(probability: np.ndarray, on_validation: np.ndarray, label: np
     """
     cut = by_score(on_validation, label, "macro_f1").cut[0]
     return np.unique(exceedances(probability)[:, 0] >= cut).size < 2
+
+
+def choose_reference_cuts(validation: Forecasts | ClassForecasts, decision: Decision) -> tuple[dict[str, float], ...]:
+    """Return for each threshold the cut of each reference, by the rule that decides for the forecast.
+
+    Args:
+        validation: forecasts of the validation split, where a score chooses.
+        decision: of the forecast; a cost/loss ratio is the cut of the references too.
+    """
+    if decision.cost_loss_ratio:
+        return tuple(dict.fromkeys(REFERENCES, ratio) for ratio in decision.cost_loss_ratio)
+    events = [validation] if isinstance(validation, Forecasts) else validation.events()
+    return tuple(
+        {name: verification.choose_cut(getattr(event, name), event.observed, decision.by) for name in REFERENCES}
+        for event in events
+    )
 
 
 class _References:

@@ -10,6 +10,9 @@ from utils.calibration import Method
 from utils.errors import UsageError
 from utils.flag_rules import require
 
+# Fewer leave a single draw or none beyond each end of a 95 % interval.
+LEAST_DRAWS = 100
+
 
 def require_one_rule(values: Mapping[str, Any]) -> None:
     """Refuse flags that name two rules for one cut.
@@ -61,8 +64,14 @@ class VerificationConfig:
             "is cheaper on average; one for all thresholds, or one for each"
         },
     )
+    bootstrap_draws: int = field(
+        default=1000,
+        metadata={"help": "draws of days that the 95 % intervals of the test scores are made from; 0 makes none"},
+    )
 
     def __post_init__(self) -> None:
+        enough = self.bootstrap_draws == 0 or self.bootstrap_draws >= LEAST_DRAWS
+        require(self, "bootstrap_draws", enough, f"must be 0 or at least {LEAST_DRAWS}")
         ratios = self.cost_loss_ratio
         if ratios is not None:
             rule = "must be above 0 and below 1: at 0 protecting is free, from 1 on it never pays"

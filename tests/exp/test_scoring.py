@@ -21,7 +21,7 @@ from exp.verification_config import VerificationConfig
 from layers.window_features import WindowFeatures
 from tests import make_table
 
-UNCALIBRATED = VerificationConfig(calibration="none")
+UNCALIBRATED = VerificationConfig(calibration="none", bootstrap_draws=0)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from utils.calibration import Calibration
 from utils.decision import BY_RATIO, Decision
 from utils.errors import UsageError
 
-FLAGS = VerificationConfig()
+FLAGS = VerificationConfig(bootstrap_draws=0)
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_always_saying_rain_because_it_pays_is_no_collapse(splits: Splits) -> No
         def probabilities(self, windows: WindowSet) -> np.ndarray:
             return np.full((len(windows), 2), 0.5)
 
-    flags = VerificationConfig(cost_loss_ratio=(1e-6,))
+    flags = VerificationConfig(cost_loss_ratio=(1e-6,), bootstrap_draws=0)
     assert scoring.evaluate(Constant(), splits, flags).is_collapsed  # type: ignore[arg-type]
 
 

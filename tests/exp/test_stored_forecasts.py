@@ -20,7 +20,7 @@ from tests import make_table
 from utils import verification
 from utils.errors import DataError
 
-UNCALIBRATED = VerificationConfig(calibration="none")
+UNCALIBRATED = VerificationConfig(calibration="none", bootstrap_draws=0)
 
 
 class Noise:
