@@ -8,6 +8,7 @@ from dataclasses import fields
 
 from exp.openltm_flags import OpenLTMFlags
 from exp.settings import PredictConfig, RunConfig, Settings, all_groups, resolve, shown_groups, task_defaults
+from exp.verification_config import require_one_rule
 from utils import flags
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ def read(words: Sequence[str], *, description: str = "", epilog: str = "") -> Se
         if name not in used:
             logger.info("--%s is not used by %s.", name, user)
     values = defaults | resolve(given)
+    require_one_rule(values)
     if run.task_name in ("classification", "forecast") and not run.is_training:
         # What is given to find a run need not make a whole model; the run itself has the rest.
         values = {field.name: values[field.name] for field in fields(RunConfig) if field.name in values}

@@ -15,6 +15,7 @@ from exp.guard import GuardConfig
 from exp.settings import Dimensions, Settings, resolve
 from exp.state_keeper import CheckpointConfig
 from exp.trainer import TrainerConfig
+from exp.verification_config import VerificationConfig
 from utils import checkpoint, run_directory
 from utils.checkpoint_contents import judge
 from utils.errors import UsageError
@@ -24,8 +25,8 @@ from utils.findings import require_no_error
 # The second line says how a forecast is scored, which may be another way each time.
 IGNORED_WHEN_MATCHING = {
     "is_training", "checkpoints", "device", "gpu", "itr", "config", "preset", "task_name", "run",
-    "bootstrap_draws", "test_pred_len", "references", "season_hours", "test_stride", "oni"}  # fmt: skip
-IGNORED_WHEN_MATCHING |= {field.name for field in fields(CheckpointConfig)}
+    "test_pred_len", "references", "season_hours", "test_stride"}  # fmt: skip
+IGNORED_WHEN_MATCHING |= {field.name for config in (CheckpointConfig, VerificationConfig) for field in fields(config)}
 # Flags of earlier versions, by their names of now: a run that was stored with one must not be rebuilt with a default.
 RENAMED = {"variate_attention": "variate_mode"}
 

@@ -30,14 +30,17 @@ class Mark:
     sentence: str
 
 
-def find(test: Mapping[str, Any], knowing: intervals.Draws | None) -> list[dict[str, str]]:
+def find(
+    test: Mapping[str, Any], knowing: intervals.Draws | None, *, is_collapsed: bool | None = None
+) -> list[dict[str, str]]:
     """Return the marks of a run, as scores.json has them; those of the lowest threshold where there are several.
 
     Args:
         test: `judgement.judge` of the test split.
         knowing: `beside_lead_zero` of its forecasts.
+        is_collapsed: False where a constant answer is what a cost/loss ratio asks for; by default the answer decides.
     """
-    found = [_collapsed(test), _no_skill(test), _too_good(knowing)]
+    found = [_collapsed(test) if is_collapsed is not False else None, _no_skill(test), _too_good(knowing)]
     return [asdict(mark) for mark in found if mark is not None]
 
 

@@ -14,7 +14,7 @@ from data_provider.factory import place_table
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import RainTable, table_from_dataset
 from data_provider.windows import WindowIndex, WindowSet, with_missing
-from exp import scoring
+from exp import scoring, settling
 from exp.finished_runs import is_forecast, load_forecaster, stored_settings
 from exp.settings import Settings
 from utils import run_directory
@@ -32,12 +32,13 @@ def predict(settings: Settings) -> Path:
 
     Raises:
         UsageError: no run directory is given, or it is not a finished run.
+        CheckpointError: its weights or its calibration are missing or damaged.
         DataError: nothing can be predicted from the files.
     """
     run = _run_directory(settings)
     _warn_of_no_skill(run)
     stored = run_directory.read_json(run / "config.json")
-    own = stored_settings(stored, {})
+    own, settled = stored_settings(stored, {}), settling.read(run)
     device = choose_device(settings.run.device, settings.run.gpu)
     preprocessing = Preprocessing.from_json(run_directory.read_json(run / "preprocessing.json"))
     table = _prepare(Path(settings.predict.input_dir), stored)
@@ -47,12 +48,13 @@ def predict(settings: Settings) -> Path:
     index = windows_of(table, length, stride)
     index = _only_whole(index, values, table, length)
     windows = WindowSet(place_table(values, device), index, length, table.regions, device)
-    probability = load_forecaster(run, own, device).probabilities(windows)
-    cuts = tuple(run_directory.read_json(run / run_directory.FINISHED_FILE)["cut"])
+    probability = settled.calibration.apply(load_forecaster(run, own, device).probabilities(windows))
     stem = Path(settings.predict.output or run / f"predicted-{datetime.now():%Y%m%d-%H%M%S}")
     run_directory.make_folder(stem.parent)
-    frame = scoring.write_probabilities(stem, table, index, probability, cuts)
+    frame = scoring.write_probabilities(stem, table, index, probability, settled.decision.cut)
     _report(frame, table, stem)
+    for line in settling.in_words(settled, {"expense": None}):
+        logger.info("%s", line)
     return stem.with_name(stem.name + ".csv")
 
 

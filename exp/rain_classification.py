@@ -7,6 +7,7 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
@@ -29,6 +30,7 @@ from exp import (
     resume,
     run_description,
     scoring,
+    settling,
     training_run,
     transfer,
     where_and_when,
@@ -40,9 +42,10 @@ from exp.finished_runs import find_run, load_forecaster, stored_settings
 from exp.forecasters import Forecaster, NetworkForecaster
 from exp.scoring import ERA5_ATTRIBUTION
 from exp.settings import Settings, context_length
+from exp.settling import Kept
 from exp.state_keeper import Keeping
 from exp.verified_states import Point
-from utils import checkpoint, run_directory
+from utils import calibration_file, checkpoint, run_directory
 from utils.errors import DataError, ForeseenError, NumericalError, join
 from utils.files import sha256
 from utils.findings import Finding, require_no_error
@@ -93,6 +96,7 @@ def _examine(settings: Settings, device: torch.device) -> tuple[Splits, Diagnosi
         logger.info("%s\nreport       %s", command.summary(diagnosis), page)
         require_no_error(diagnosis.findings)
     assert found.splits is not None, "data without an error can be used"
+    settings.verification.require_fits(found.splits.table.thresholds_mm)
     _describe(found.splits)
     _tell(diagnosis.findings)
     logger.info("  nothing in the way of training (%.1f s)", time.monotonic() - started)
@@ -113,13 +117,22 @@ def score_again(settings: Settings) -> Path:
     ends = Boundaries.from_json(stored["splits"])
     splits = _load(again, device, preprocessing, ends)
     _compare_data(run, stored, splits)
+    kept, again = _settled_before(run, again, splits)
     forecaster = load_forecaster(run, again, device)
     folder = run / f"scored-{datetime.now():%Y%m%d-%H%M%S}"
     folder.mkdir(exist_ok=True)
     logger.info("Scoring %s again.", run)
     own = run_directory.read_json(run / run_directory.FINISHED_FILE)
-    _score_and_write(forecaster, splits, again, folder, history=[], facts={name: own[name] for name in TRAINING_FACTS})
+    facts = {name: own[name] for name in TRAINING_FACTS}
+    _score_and_write(forecaster, splits, again, folder, history=[], facts=facts, kept=kept)
     return folder
+
+
+def _settled_before(run: Path, settings: Settings, splits: Splits) -> tuple[Kept, Settings]:
+    """Return what a run had settled and no flag asks to settle anew, and the settings with the flags that do."""
+    kept, flags = settling.for_another_look(run, settings)
+    flags.require_fits(splits.table.thresholds_mm)
+    return kept, replace(settings, verification=flags)
 
 
 def require_inputs(settings: Settings) -> None:
@@ -288,17 +301,20 @@ def _score_and_write(
     facts: dict[str, Any] | None = None,
     stopped_by: str | None = None,
     is_brief: bool = False,
+    kept: Kept | None = None,
 ) -> dict[str, Any]:
     """Score, draw, write; scores.json comes last, since it marks a run as finished."""
-    judging = settings.verification
-    result = scoring.evaluate(forecaster, splits, judging.cut_score, draws=judging.bootstrap_draws)
+    kept = settling.of_model(settings.run.model) if kept is None else kept
+    result = scoring.evaluate(forecaster, splits, settings.verification, kept)
     about = _surroundings(settings, splits)
-    test = where_and_when.complete(result.test, result.forecasts, about, judging.bootstrap_draws)
+    test = where_and_when.complete(result.test, result.forecasts, about, settings.verification.bootstrap_draws)
     scoring.write_probabilities(
         folder / "predictions", splits.table, splits.test.index, result.probability, result.cuts, result.forecasts
     )
     drawn = _draw(folder, history, result, settings, splits)
-    knowing = marks.beside_lead_zero(result.forecasts, splits.table, splits.test.index, judging.bootstrap_draws)
+    knowing = marks.beside_lead_zero(
+        result.forecasts, splits.table, splits.test.index, settings.verification.bootstrap_draws
+    )
     scores = {
         "model": settings.run.model,
         "seed": settings.run.seed,
@@ -309,14 +325,16 @@ def _score_and_write(
         **(facts or {"cost": forecaster.cost(), "skipped_steps": sum(row["skipped_steps"] for row in history)}),
         "cut": result.cuts,
         "cut_score": result.cut_score,
+        "calibration": calibration_file.write(folder, result.settled.calibration),
+        "decision": result.decision,
         "collapsed": result.is_collapsed,
-        "marks": marks.find(result.test, knowing),
+        "marks": marks.find(result.test, knowing, is_collapsed=result.is_collapsed),
         "stopped_by": stopped_by,
         "validation": result.validation,
         "test": test,
     }
     run_directory.write_json(folder / run_directory.FINISHED_FILE, scores)
-    _report(folder, scores, drawn, splits, is_brief=is_brief)
+    _report(folder, scores, drawn, splits, settling.in_words(result.settled, result.decision), is_brief=is_brief)
     return scores
 
 
@@ -337,12 +355,18 @@ def _label(settings: Settings, splits: Splits) -> str:
     return f"{settings.run.model}, seed {settings.run.seed}; test {first} to {last}\n{data}"
 
 
-def _report(folder: Path, scores: dict[str, Any], drawn: list[Path], splits: Splits, *, is_brief: bool) -> None:
+def _report(
+    folder: Path, scores: dict[str, Any], drawn: list[Path], splits: Splits, settled: list[str], *, is_brief: bool
+) -> None:
     title = "SYNTHETIC data, not ERA5: " if splits.table.is_synthetic else ""
     table = format_table(scores["test"], is_brief=is_brief)
     logger.info("\n%s%s on the test split\n%s", title, scores["model"], table)
     for mark in scores["marks"]:
         logger.warning("%s: %s", mark["code"], mark["sentence"])
+    if scoring.main_scores(scores["test"])["constant_answer"] and not scores["collapsed"]:
+        logger.info("The answer is the same every time: what this cost/loss ratio asks for, not a collapse.")
+    for line in settled:
+        logger.info("%s", line)
     logger.info("scores       %s", folder / run_directory.FINISHED_FILE)
     logger.info("predictions  %s", folder / "predictions.csv")
     if drawn:

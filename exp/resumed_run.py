@@ -14,13 +14,14 @@ from exp import run_description, training_state, verified_states
 from exp.callbacks import BEST
 from exp.verified_states import Point
 from utils import run_directory, signals
+from utils.calibration_file import CALIBRATION_FILE
 from utils.errors import LockError, StorageError
 from utils.files import TEMPORARY_SUFFIX, storage_error
 from utils.reproducibility import commit, versions
 
 logger = logging.getLogger(__name__)
 # What a run writes as it goes on and at its end.
-RESULTS = ("metrics.jsonl", run_directory.FINISHED_FILE, "predictions", "figures")
+RESULTS = ("metrics.jsonl", run_directory.FINISHED_FILE, CALIBRATION_FILE, "predictions", "figures")
 
 
 def prepare(point: Point, device: torch.device, *, is_described_anew: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""From probabilities to scores: the cut chosen on validation, everything reported on the test split."""
+"""From probabilities to scores: calibration and cut settled on validation, everything reported on the test split."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ import pandas as pd
 from data_provider.factory import Splits
 from data_provider.rain_table import UNKNOWN_LABEL, RainTable
 from data_provider.windows import WindowIndex, WindowSet
+from exp import settling
 from exp.forecasters import Forecaster
+from exp.settling import NOTHING_SETTLED, Kept, Settled
+from exp.verification_config import VerificationConfig
 from models.climatology import Model as Climatology
 from models.persistence import Model as Persistence
 from utils import verification
+from utils.calibration import exceedances
+from utils.decision import BY_RATIO, Decision, by_score
 from utils.files import write_whole
 from utils.forecasts import REFERENCES, ClassForecasts, Forecasts
 from utils.judgement import Terms, judge
@@ -32,72 +37,99 @@ class Evaluation:
     """What a fitted forecaster is worth.
 
     Attributes:
-        cuts: one per threshold, chosen on validation.
-        cut_score: the score that chose them.
+        settled: calibration and decision, from validation.
+        decision: the decision as scores.json has it.
         validation: score table of the validation split.
         test: score table of the test split.
         forecasts: test forecasts beside observations and climatology.
-        probability: `(N, n_classes)` of the test split.
+        probability: `(N, n_classes)` of the test split, calibrated.
+        is_collapsed: the forecast says the same every time, so that no score of it is skill.
     """
 
-    cuts: tuple[float, ...]
-    cut_score: str
+    settled: Settled
+    decision: dict[str, Any]
     validation: dict[str, Any]
     test: dict[str, Any]
     forecasts: Forecasts | ClassForecasts
     probability: np.ndarray
+    is_collapsed: bool
 
     @property
-    def is_collapsed(self) -> bool:
-        """True when the forecast says the same every time, so that no score of it is skill."""
-        return bool(main_scores(self.test)["constant_answer"])
+    def cuts(self) -> tuple[float, ...]:
+        """One per threshold."""
+        return tuple(self.decision["cut"])
+
+    @property
+    def cut_score(self) -> str | None:
+        """The score that chose the cuts; None where a cost/loss ratio did."""
+        return None if self.decision["by"] == BY_RATIO else self.decision["by"]
 
 
-def evaluate(forecaster: Forecaster, splits: Splits, cut_score: str, *, draws: int = 1000) -> Evaluation:
-    """Choose the cuts on validation, score validation and test with them, and judge the test beside the references.
+def evaluate(
+    forecaster: Forecaster, splits: Splits, flags: VerificationConfig, kept: Kept = NOTHING_SETTLED
+) -> Evaluation:
+    """Settle calibration and cuts on validation, score both splits with them, and judge the test beside the references.
 
     Args:
         forecaster: fitted.
         splits: of its run.
-        cut_score: score that chooses the cuts.
-        draws: of the bootstrap of the test; 0 makes no intervals.
+        flags: how it is judged.
+        kept: what is settled already, of a run that is scored again or of a model that is not calibrated.
     """
     references = _References(splits)
     on_validation = forecaster.probabilities(splits.validation)
     on_test = forecaster.probabilities(splits.test)
-    cuts = choose_cuts(on_validation, splits.validation.index.label, cut_score)
-    forecasts = references.beside(splits.test, on_test, cuts)
-    validation = references.beside(splits.validation, on_validation, cuts)
+    settled = settling.settle(on_validation, splits.validation.index.label, flags, kept)
+    on_validation, on_test = (settled.calibration.apply(values) for values in (on_validation, on_test))
+    forecasts = references.beside(splits.test, on_test, settled.decision.cut)
+    validation = references.beside(splits.validation, on_validation, settled.decision.cut)
+    expenses = {
+        name: settling.expenses_of(settled.decision, part)
+        for name, part in (("validation", validation), ("test", forecasts))
+        if settled.decision.cost_loss_ratio
+    }
     terms = Terms(
-        draws=draws,
+        draws=flags.bootstrap_draws,
         lead_time_hours=splits.table.lead_time_hours,
-        reference_cuts=choose_reference_cuts(validation, cut_score),
+        reference_cuts=choose_reference_cuts(validation, settled.decision),
     )
+    test = judge(verification.score_table(forecasts), forecasts, terms)
     return Evaluation(
-        cuts=cuts,
-        cut_score=cut_score,
+        settled=settled,
+        decision=settling.told(settled.decision, expenses),
         validation=verification.score_table(validation),
-        test=judge(verification.score_table(forecasts), forecasts, terms),
+        test=test,
         forecasts=forecasts,
         probability=on_test,
+        is_collapsed=bool(main_scores(test)["constant_answer"])
+        and (not expenses or _says_the_same(on_test, on_validation, splits.validation.index.label)),
     )
 
 
-def choose_cuts(probability: np.ndarray, label: np.ndarray, cut_score: str) -> tuple[float, ...]:
-    """Return one cut per threshold from the validation split `(N, K)`, `(N,)`."""
-    return tuple(
-        verification.choose_cut(
-            np.clip(probability[:, level:].sum(axis=1), 0, 1), (label >= level).astype(int), cut_score
-        )
-        for level in range(1, probability.shape[1])
-    )
+def _says_the_same(probability: np.ndarray, on_validation: np.ndarray, label: np.ndarray) -> bool:
+    """True when the answer is constant at the cut of macro F1 too; at a ratio far from the base rate it may be right.
+
+    Args:
+        probability: `(N, K)` of the test split.
+        on_validation: `(M, K)`.
+        label: `(M,)` of the validation split.
+    """
+    cut = by_score(on_validation, label, "macro_f1").cut[0]
+    return np.unique(exceedances(probability)[:, 0] >= cut).size < 2
 
 
-def choose_reference_cuts(validation: Forecasts | ClassForecasts, cut_score: str) -> tuple[dict[str, float], ...]:
-    """Return for each threshold the cut of each reference, from the validation split like that of the forecast."""
+def choose_reference_cuts(validation: Forecasts | ClassForecasts, decision: Decision) -> tuple[dict[str, float], ...]:
+    """Return for each threshold the cut of each reference, by the rule that decides for the forecast.
+
+    Args:
+        validation: forecasts of the validation split, where a score chooses.
+        decision: of the forecast; a cost/loss ratio is the cut of the references too.
+    """
+    if decision.cost_loss_ratio:
+        return tuple(dict.fromkeys(REFERENCES, ratio) for ratio in decision.cost_loss_ratio)
     events = [validation] if isinstance(validation, Forecasts) else validation.events()
     return tuple(
-        {name: verification.choose_cut(getattr(event, name), event.observed, cut_score) for name in REFERENCES}
+        {name: verification.choose_cut(getattr(event, name), event.observed, decision.by) for name in REFERENCES}
         for event in events
     )
 

@@ -16,6 +16,8 @@ from utils.errors import UsageError
 
 # Encoders without a head that tells classes apart.
 NOT_CLASSIFIERS = ("timer_xl",)
+# References that say what they were defined to say; correcting them would make them another forecast.
+DEFINITIONS = ("climatology", "persistence")
 
 
 def classifiers() -> list[str]:

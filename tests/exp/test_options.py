@@ -19,7 +19,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 WITH_WEIGHTS = [letter for letter, option in OPTIONS.items() if option.has_weights]
 # What has to be equal for a comparison to be one.
 TERMS = ("train_epochs", "patience", "batch_size", "sample_stride_hours", "root_path", "data_path", "split_shares",
-         "train_until", "fill", "scale", "seed", "cut_score", "loss")  # fmt: skip
+         "train_until", "fill", "scale", "seed", "cut_score", "calibration", "cost_loss_ratio", "loss")  # fmt: skip
 
 
 def flags_of(letter: str, *typed: str) -> dict[str, object]:

@@ -17,8 +17,11 @@ from data_provider.windows import WindowSet
 from exp import scoring
 from exp.forecasters import reference_inputs
 from exp.settings import Dimensions
+from exp.verification_config import VerificationConfig
 from layers.window_features import WindowFeatures
 from tests import make_table
+
+UNCALIBRATED = VerificationConfig(calibration="none", bootstrap_draws=0)
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ class Scripted:
 
 def test_the_cut_comes_from_validation_and_the_test_only_suffers_it(splits: Splits) -> None:
     """A cut chosen on the test split would make this forecaster perfect there."""
-    result = scoring.evaluate(Scripted(splits), splits, "macro_f1")  # type: ignore[arg-type]
+    result = scoring.evaluate(Scripted(splits), splits, UNCALIBRATED)  # type: ignore[arg-type]
     assert 0.15 < result.cuts[0] < 0.25
     assert result.validation["overall"]["accuracy"] == 1.0
     assert result.test["overall"]["accuracy"] == pytest.approx(splits.test.index.label.mean())
@@ -60,7 +63,7 @@ def test_the_cut_comes_from_validation_and_the_test_only_suffers_it(splits: Spli
 
 def test_the_climatology_is_that_of_the_training_split(splits: Splits) -> None:
     """Skill against a climatology that knows the test year would be too low, and dishonest."""
-    result = scoring.evaluate(Scripted(splits), splits, "macro_f1")  # type: ignore[arg-type]
+    result = scoring.evaluate(Scripted(splits), splits, UNCALIBRATED)  # type: ignore[arg-type]
     train, test = splits.train.index, splits.test.index
     first = (test.region[0], test.month[0])
     here = (train.region == first[0]) & (train.month == first[1])
@@ -70,7 +73,7 @@ def test_the_climatology_is_that_of_the_training_split(splits: Splits) -> None:
 
 def test_predictions_name_the_period_they_are_for(splits: Splits, tmp_path: Path) -> None:
     """With a lead of 48 h and sums of 24 h the period begins a day after the init time."""
-    result = scoring.evaluate(Scripted(splits), splits, "macro_f1")  # type: ignore[arg-type]
+    result = scoring.evaluate(Scripted(splits), splits, UNCALIBRATED)  # type: ignore[arg-type]
     scoring.write_probabilities(tmp_path / "out.v1", splits.table, splits.test.index, result.probability, result.cuts)
     frame = pd.read_csv(tmp_path / "out.v1.csv", parse_dates=["init_time", "period_start", "period_end"])
     assert (frame["period_start"] - frame["init_time"] == pd.Timedelta(hours=24)).all()

@@ -15,9 +15,12 @@ from data_provider.scaling import ScalingConfig
 from data_provider.splits import SplitConfig
 from data_provider.windows import WindowSet
 from exp import scoring, stored_forecasts
+from exp.verification_config import VerificationConfig
 from tests import make_table
 from utils import verification
 from utils.errors import DataError
+
+UNCALIBRATED = VerificationConfig(calibration="none", bootstrap_draws=0)
 
 
 class Noise:
@@ -43,7 +46,7 @@ def splits(tmp_path: Path) -> Splits:
 
 
 def written(splits: Splits, folder: Path) -> scoring.Evaluation:
-    result = scoring.evaluate(Noise(), splits, "macro_f1")  # type: ignore[arg-type]
+    result = scoring.evaluate(Noise(), splits, UNCALIBRATED)  # type: ignore[arg-type]
     scoring.write_probabilities(
         folder / "predictions", splits.table, splits.test.index, result.probability, result.cuts, result.forecasts
     )
