@@ -48,7 +48,7 @@ def find_run(settings: Settings) -> Path:
     differences = []
     for run in run_directory.finished_runs(settings.run.checkpoints):
         config = run_directory.read_json(run / "config.json")
-        if is_forecast(config) != (settings.run.task_name == "forecast"):
+        if task_of(config["flags"]) != settings.run.task_name:
             continue
         stored = current_names(config["flags"]) | {"n_classes": config["dimensions"]["n_classes"]}
         different = [
@@ -82,8 +82,13 @@ def _named(run: Path) -> Path:
 
 
 def is_forecast(config: Mapping[str, Any]) -> bool:
-    """True for the config.json of a run that forecasts series; the others say whether it rains."""
-    return config["flags"].get("task_name") == "forecast"
+    """True for the config.json of a run that forecasts series; the others say whether it rains, or how much."""
+    return task_of(config["flags"]) == "forecast"
+
+
+def task_of(flags: Mapping[str, Any]) -> str:
+    """Return the task of a run by its stored flags; the first versions of this project had one alone."""
+    return str(flags.get("task_name", "classification"))
 
 
 def comparable(name: str, value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,7 +55,7 @@ class Evaluation:
 
 def evaluate(forecaster: Forecaster, splits: Splits, cut_score: str) -> Evaluation:
     """Choose the cuts on validation and score validation and test with them."""
-    references = _References(splits)
+    references = References(splits)
     on_validation = forecaster.probabilities(splits.validation)
     on_test = forecaster.probabilities(splits.test)
     cuts = choose_cuts(on_validation, splits.validation.index.label, cut_score)
@@ -80,7 +81,7 @@ def choose_cuts(probability: np.ndarray, label: np.ndarray, cut_score: str) -> t
     )
 
 
-class _References:
+class References:
     """What needs no model: the climatology of the training split, and persistence.
 
     Args:
@@ -122,6 +123,7 @@ def write_probabilities(
     probability: np.ndarray,
     cuts: tuple[float, ...],
     forecasts: Forecasts | ClassForecasts | None = None,
+    amounts: Mapping[str, np.ndarray] | None = None,
 ) -> pd.DataFrame:
     """Write probabilities with their times and regions as CSV and, where xarray is installed, as NetCDF.
 
@@ -133,6 +135,7 @@ def write_probabilities(
         cuts: probability from which on each threshold is forecast to be reached.
         forecasts: of a scored split: its climatology and persistence are written too, so that all scores can be made
             again from the file alone.
+        amounts: further columns `(N,)` by name, in millimetres, from a regression.
 
     Returns:
         One row per init time and region, as written.
@@ -153,6 +156,7 @@ def write_probabilities(
             event = forecasts.exceedance(level - 1) if isinstance(forecasts, ClassForecasts) else forecasts
             columns[f"climatology_{threshold:g}mm"] = event.climatology
             columns[f"persistence_{threshold:g}mm"] = event.persistence
+    columns |= amounts or {}
     columns["observed_class"] = pd.array(index.label, dtype="Int64")
     columns["observed_precipitation_mm"] = index.precipitation_mm
     frame = pd.DataFrame(columns)

@@ -39,9 +39,20 @@ def quantile_losses(outputs: torch.Tensor, amount_mm: torch.Tensor) -> torch.Ten
         amount_mm: `(B,)` rain in millimetres.
     """
     quantiles = rising(outputs)
-    level = torch.arange(quantiles.shape[1], device=quantiles.device, dtype=quantiles.dtype).add(0.5)
-    level = level / quantiles.shape[1]
-    error = torch.log1p(amount_mm.to(quantiles.dtype) / rain_scale.SCALE_MM)[:, None] - quantiles
+    scaled = torch.log1p(amount_mm.to(quantiles.dtype) / rain_scale.SCALE_MM)
+    return mean_quantile_losses(quantiles, scaled)
+
+
+def mean_quantile_losses(quantiles: torch.Tensor, happened: torch.Tensor) -> torch.Tensor:
+    """Return the quantile loss averaged over quantiles, `(B,)`; twice that is the CRPS.
+
+    Args:
+        quantiles: `(B, K)` on any scale.
+        happened: `(B,)` on the same scale.
+    """
+    count = quantiles.shape[1]
+    level = (torch.arange(count, device=quantiles.device, dtype=quantiles.dtype) + 0.5) / count
+    error = happened[:, None] - quantiles
     return torch.maximum(level * error, (level - 1) * error).mean(dim=1)
 
 

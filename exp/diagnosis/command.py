@@ -53,7 +53,7 @@ def diagnose(settings: Settings) -> Path:
 def _refuse_series(settings: Settings) -> None:
     """Refuse a training on series: the checks here read tables with a label, and models with classes."""
     run = settings.predict.run
-    if settings.run.model in models.NOT_CLASSIFIERS:
+    if settings.run.model in models.OF_SERIES:
         where = f"--model {settings.run.model}"
     elif run and (Path(run) / "config.json").is_file() and is_forecast(read_json(Path(run) / "config.json")):
         where = f"--run {run}"
