@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
+from data_provider.amounts import AmountWindows
 from data_provider.cutting import windows_of
 from data_provider.factory import place_table
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import RainTable, table_from_dataset
 from data_provider.windows import WindowIndex, WindowSet, with_missing
-from exp import scoring
+from exp import amount_scoring, scoring
+from exp.amount_forecasters import AmountForecaster
 from exp.finished_runs import is_forecast, load_forecaster, stored_settings
 from exp.settings import Settings
 from utils import run_directory
@@ -25,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def predict(settings: Settings) -> Path:
-    """Prepare the files as the run's table was prepared, and write probabilities as CSV and NetCDF.
+    """Prepare the files as the run's table was prepared, and write probabilities, or amounts, as CSV and NetCDF.
 
     Returns:
         The CSV file.
@@ -47,11 +50,18 @@ def predict(settings: Settings) -> Path:
     index = windows_of(table, length, stride)
     index = _only_whole(index, values, table, length)
     windows = WindowSet(place_table(values, device), index, length, table.regions, device)
-    probability = load_forecaster(run, own, device).probabilities(windows)
+    forecaster = load_forecaster(run, own, device)
+    columns: dict[str, np.ndarray] = {}
+    if own.is_regression:
+        amounts = cast(AmountForecaster, forecaster).amounts(AmountWindows.of(windows, table))
+        probability = amount_scoring.class_probabilities(amounts, table.thresholds_mm)
+        columns = amount_scoring.of_forecast(amounts)
+    else:
+        probability = forecaster.probabilities(windows)
     cuts = tuple(run_directory.read_json(run / run_directory.FINISHED_FILE)["cut"])
     stem = Path(settings.predict.output or run / f"predicted-{datetime.now():%Y%m%d-%H%M%S}")
     run_directory.make_folder(stem.parent)
-    frame = scoring.write_probabilities(stem, table, index, probability, cuts)
+    frame = scoring.write_probabilities(stem, table, index, probability, cuts, amounts=columns)
     _report(frame, table, stem)
     return stem.with_name(stem.name + ".csv")
 
@@ -154,12 +164,12 @@ def _blank(table: RainTable, region: int) -> str:
 def _warn_of_no_skill(run: Path) -> None:
     """Say that a run showed no skill on its test split, before its probabilities are believed."""
     content = run_directory.read_json(run / run_directory.FINISHED_FILE)
-    scores = scoring.main_scores(content["test"])
-    skill = scores["brier_skill_score"]
+    name, scores = ("CRPS" if content.get("task") == "regression" else "Brier"), scoring.main_scores(content["test"])
+    skill = scores["crps_skill_score" if name == "CRPS" else "brier_skill_score"]
     if content["collapsed"]:
         logger.warning("COLLAPSED: this run said the same every time in its test; its probabilities mean nothing.")
     elif skill is not None and skill <= 0:
-        logger.warning("NO SKILL: in its test this run was no better than climatology (Brier skill %.3f).", skill)
+        logger.warning("NO SKILL: in its test this run was no better than climatology (%s skill %.3f).", name, skill)
 
 
 def _report(frame: pd.DataFrame, table: RainTable, stem: Path) -> None:
@@ -172,5 +182,6 @@ def _report(frame: pd.DataFrame, table: RainTable, stem: Path) -> None:
             f" ({'reached' if row[f'forecast_{mm:g}mm'] else 'not reached'})"
             for mm in table.thresholds_mm
         ]
-        logger.info("  %-20s %s", row["region"], ", ".join(chances))
+        amount = f"median {row['median_mm']:.1f} mm; " if "median_mm" in frame else ""
+        logger.info("  %-20s %s%s", row["region"], amount, ", ".join(chances))
     logger.info("%d forecasts: %s.csv and %s.nc", len(frame), stem, stem)

@@ -79,7 +79,7 @@ class AmountModel:
         features = finite(inputs["features"])
         mean, scale = standardisation(features)
         target = rain_scale.to_scale(amount_mm)
-        ridge = RidgeCV(alphas=self.penalties).fit((features - mean) / scale, target)
+        ridge = RidgeCV(alphas=list(self.penalties)).fit((features - mean) / scale, target)
         errors = target - ridge.predict((features - mean) / scale)
         self._fitted = {
             "mean": mean,
