@@ -107,7 +107,7 @@ def _in_millimetres(axes: Axes, most: float) -> None:
     there_and_back = (rain_scale.to_scale, rain_scale.to_millimetres)
     axes.set_xscale("function", functions=there_and_back)
     axes.set_yscale("function", functions=there_and_back)
-    axes.set(xlim=(0, most), ylim=(0, most), xticks=ticks, yticks=ticks)
+    axes.set(xlim=(0, 1.1 * most), ylim=(0, 1.1 * most), xticks=ticks, yticks=ticks)
     axes.tick_params(colors=GREY)
 
 

@@ -76,8 +76,7 @@ def evaluate(forecaster: AmountForecaster, splits: Splits, n_quantiles: int, cut
 def class_probabilities(amounts: Amounts, thresholds_mm: tuple[float, ...]) -> np.ndarray:
     """Return the chance of each class between the thresholds, `(N, K)`; the rows sum to one."""
     reached = np.column_stack([amounts.exceedance(threshold) for threshold in thresholds_mm])
-    ends = np.ones((len(amounts), 1)), np.zeros((len(amounts), 1))
-    return np.maximum(-np.diff(np.column_stack([ends[0], reached, ends[1]]), axis=1), 0.0)
+    return np.maximum(-np.diff(reached, axis=1, prepend=1.0, append=0.0), 0.0)
 
 
 def columns(forecasts: AmountForecasts) -> dict[str, np.ndarray]:

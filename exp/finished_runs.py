@@ -39,7 +39,7 @@ def find_run(settings: Settings) -> Path:
         UsageError: none agrees, and the message shows how the newest ones differ; or the one named is not finished.
     """
     if settings.given.get("run"):
-        return _named(Path(settings.given["run"]))
+        return _named(Path(settings.given["run"]), settings)
     # A preset names a model; how long it was trained is compared only when it was typed.
     configs = (*fields(TrainerConfig), *fields(GuardConfig))
     training = {field.name for field in configs} - set(settings.given)
@@ -69,9 +69,18 @@ def find_run(settings: Settings) -> Path:
     )
 
 
-def _named(run: Path) -> Path:
+def _named(run: Path, settings: Settings) -> Path:
     if (run / run_directory.FINISHED_FILE).is_file():
-        return run
+        its_own = task_of(run_directory.read_json(run / "config.json")["flags"])
+        if settings.given.get("task_name", its_own) == its_own:
+            return run
+        raise UsageError(
+            "CONFIG",
+            "This run has another task.",
+            where=f"--run {run}",
+            evidence=f"run: {its_own}  now: {settings.given['task_name']}",
+            next_command=f"python run.py --is_training 0 --run {run}, without --task_name",
+        )
     raise UsageError(
         "CONFIG",
         "There is no finished run to score again.",

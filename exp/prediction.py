@@ -164,8 +164,10 @@ def _blank(table: RainTable, region: int) -> str:
 def _warn_of_no_skill(run: Path) -> None:
     """Say that a run showed no skill on its test split, before its probabilities are believed."""
     content = run_directory.read_json(run / run_directory.FINISHED_FILE)
-    name, scores = ("CRPS" if content.get("task") == "regression" else "Brier"), scoring.main_scores(content["test"])
-    skill = scores["crps_skill_score" if name == "CRPS" else "brier_skill_score"]
+    if content.get("task") == "regression":
+        name, skill = "CRPS", content["test"]["overall"]["crps_skill_score"]
+    else:
+        name, skill = "Brier", scoring.main_scores(content["test"])["brier_skill_score"]
     if content["collapsed"]:
         logger.warning("COLLAPSED: this run said the same every time in its test; its probabilities mean nothing.")
     elif skill is not None and skill <= 0:

@@ -100,15 +100,15 @@ def finished_runs(settings: Settings) -> dict[int, Path]:
 
 
 def task_of(settings: Settings) -> str:
-    """Return the task that the flags name, or without one that of the run that `--resume` names."""
-    wanted = settings.checkpoint.resume
+    """Return the task that the flags name, or without one that of the run that `--resume` or `--run` names."""
+    wanted = settings.checkpoint.resume or (None if settings.run.is_training else settings.given.get("run"))
     if wanted in (None, "auto") or "task_name" in settings.given:
         return settings.run.task_name
     place = Path(str(wanted))
     try:
         stored = _stored(place if place.is_dir() else place.parent)
     except UsageError:
-        return settings.run.task_name  # told in full where the run is to go on
+        return settings.run.task_name  # told in full where the run is to go on, or to be scored
     return str(stored["flags"].get("task_name", settings.run.task_name))
 
 

@@ -189,5 +189,6 @@ def _write_netcdf(path: Path, frame: pd.DataFrame, table: RainTable, cuts: tuple
 
 
 def main_scores(table: dict[str, Any]) -> dict[str, Any]:
-    """Return the overall scores of the lowest threshold."""
+    """Return the overall scores of the lowest threshold; of a regression those of its chances to reach it."""
+    table = table.get("events", table)
     return next(iter(table["thresholds"].values()))["overall"] if "thresholds" in table else table["overall"]

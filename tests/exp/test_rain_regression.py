@@ -80,6 +80,11 @@ def test_a_run_is_scored_again_and_read_back_like_any_other(folder: Path) -> Non
     before = json.loads((run / "scores.json").read_text())
     assert start(folder, "--model", "persistence", "--model_id", "again", "--is_training", "0") == 0
     (scored,) = run.glob("scored-*/scores.json")
+    scored.unlink()
+    names = ["--checkpoints", str(folder / "runs"), "--is_training", "0", "--run", str(run)]
+    assert program.main([*names, "--task_name", "classification"]) == 2, "it has another task"
+    assert program.main(names) == 0, "a run that is named says itself which task it is of"
+    (scored,) = run.glob("scored-*/scores.json")
     after = json.loads(scored.read_text())
     assert after["test"] == before["test"] and after["cost"] == before["cost"]
     (event,) = stored_forecasts.read(run).values()

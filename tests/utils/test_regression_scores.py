@@ -113,6 +113,8 @@ def test_the_same_answer_every_time_is_marked():
     assert constant["overall"]["constant_answer"] and constant["overall"]["correlation"] is None
     assert any(line.endswith(" =") for line in regression_scores.format_amounts(constant).splitlines())
     assert not regression_scores.score(forecasts_of([[0, 1, 2], [0, 1, 3]], [0.0, 1.0]), 0.1)["constant_answer"]
+    collapsed = forecasts_of([[0, 1, 2], [0, 1.001, 2]], [0.0, 1.0])
+    assert regression_scores.score(collapsed, 0.1)["constant_answer"], "a network never says quite the same"
 
 
 def test_groups_are_scored_alone():
