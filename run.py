@@ -11,9 +11,13 @@ if __name__ == "__main__":
 import logging
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from utils import outcome
 from utils.errors import UsageError
+
+if TYPE_CHECKING:
+    from exp.settings import Settings
 
 DESCRIPTION = "Will it rain in the next 24 hours? Train, score and use Timer-XL and its references on ERA5."
 EPILOG = """examples:
@@ -24,12 +28,12 @@ EPILOG = """examples:
   python run.py --task_name diagnose --preset small             is anything wrong before the first step?
   python run.py --preset small --resume auto                    go on where the newest such run was cut
   python run.py --preset small --cross_validate years           test one year after another, each by its own run
+  python run.py --task_name regression --preset tiny            how much will it rain, in millimetres?
   python run.py --task_name forecast --root_path DIR            pre-train Timer-XL on a folder of series
   python run.py --is_training 0 --preset small                  score the newest such run again
   python run.py --task_name predict --run RUN --input_dir DIR   probabilities from new ERA5 files
 
 Each model has flags of its own: python run.py --model resnet1d --help"""
-TRAINED = ("classification", "forecast")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,17 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> None:
-    from exp import (
-        command_line,
-        cross_validation,
-        dry_run,
-        forecasting,
-        openltm_flags,
-        prediction,
-        rain_classification,
-        resume,
-    )
+    from exp import command_line, cross_validation, dry_run, openltm_flags, prediction, resume
     from exp.diagnosis.command import diagnose
+    from exp.settings import TRAINED
 
     settings = command_line.read(words, description=DESCRIPTION, epilog=EPILOG)
     task = resume.task_of(settings)
@@ -79,12 +75,21 @@ def _dispatch(words: list[str]) -> None:
         diagnose(settings)
     elif settings.run.dry_run:
         dry_run.tell(settings)
-    elif task == "forecast":
-        forecasting.train(settings) if settings.run.is_training else forecasting.score_again(settings)
-    elif settings.run.is_training:
-        rain_classification.train(settings)
     else:
-        rain_classification.score_again(settings)
+        _train_or_score(settings, task)
+
+
+def _train_or_score(settings: Settings, task: str) -> None:
+    """Run the experiment of a task; the task may be that of the run that is resumed."""
+    from exp import forecasting, rain_classification, rain_regression
+
+    experiments: dict[str, Any] = {
+        "classification": rain_classification,
+        "regression": rain_regression,
+        "forecast": forecasting,
+    }
+    experiment = experiments[task]
+    experiment.train(settings) if settings.run.is_training else experiment.score_again(settings)
 
 
 if __name__ == "__main__":

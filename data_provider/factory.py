@@ -93,6 +93,7 @@ def load_splits(
     ends: splits.Boundaries | None = None,
     table: RainTable | None = None,
     batch_size: int | None = None,
+    of_amounts: bool = False,
 ) -> Splits:
     """Read the table, refuse what cannot be learned from, fit or reuse the preprocessing, and list all windows.
 
@@ -107,6 +108,7 @@ def load_splits(
         ends: boundaries of an earlier run, which its test must keep however long the table is now; else from `split`.
         table: as `read_table_leniently` returned it, where the caller has read it already.
         batch_size: windows of a batch; with it a message says how many batches are spoiled.
+        of_amounts: check the amounts of rain, which `data_provider.amounts` makes the targets, instead of the classes.
 
     Raises:
         DataError: faults of the table or of its windows that the flags do not handle; all of one stage in one message.
@@ -125,7 +127,7 @@ def load_splits(
         preprocessing=preprocessing,
         ends=ends,
     )
-    of_splits = inspect_splits(cut, clean, batch_size=batch_size)
+    of_splits = inspect_splits(cut, clean, batch_size=batch_size, of_amounts=of_amounts)
     require_no_error(of_splits)
     return splits_of(cut, device, findings=tuple(told_once([*of_table, *of_splits])))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from data_provider.amount_checks import inspect_amounts
 from data_provider.cleaning import CleaningConfig
 from data_provider.column_statistics import describe
 from data_provider.cutting import CutTable
@@ -14,16 +15,20 @@ from data_provider.window_checks import inspect_missing, verify_windows
 from utils.findings import Finding
 
 
-def inspect_splits(cut: CutTable, clean: CleaningConfig, *, batch_size: int | None = None) -> list[Finding]:
+def inspect_splits(
+    cut: CutTable, clean: CleaningConfig, *, batch_size: int | None = None, of_amounts: bool = False
+) -> list[Finding]:
     """List what is wrong with the windows, labels and features of the three splits.
 
     Args:
         cut: as `cut_table` returns it.
         clean: what is done about missing values.
         batch_size: windows of a batch, for the share of batches that a missing value spoils.
+        of_amounts: the target is the amount of rain, so that these must be possible and the classes do not matter.
 
     Returns:
-        findings DATA_NAN, CONTEXT_TOO_LONG, REGION_CROSS, SPLIT_EMPTY, ONE_CLASS, ZERO_VARIANCE, DATA_EXTREME.
+        findings DATA_NAN, CONTEXT_TOO_LONG, REGION_CROSS, SPLIT_EMPTY, ZERO_VARIANCE, DATA_EXTREME, and ONE_CLASS or
+        TARGET_RANGE of the target.
     """
     training = describe(cut.values, cut.training_rows)
     missing = inspect_missing(cut, clean, batch_size)
@@ -32,7 +37,7 @@ def inspect_splits(cut: CutTable, clean: CleaningConfig, *, batch_size: int | No
         *missing,
         *inspect_regions(cut, refused=refused),
         *verify_windows(cut),
-        *inspect_classes(cut, with_missing=refused),
+        *(inspect_amounts if of_amounts else inspect_classes)(cut, with_missing=refused),
         *inspect_constants(cut, training),
         *inspect_extremes(cut, training),
     ]

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from exp.openltm_flags import OpenLTMFlags
-from exp.settings import PredictConfig, RunConfig, Settings, all_groups, resolve, shown_groups, task_defaults
+from exp.settings import (
+    TRAINED,
+    PredictConfig,
+    RunConfig,
+    Settings,
+    all_groups,
+    resolve,
+    shown_groups,
+    task_defaults,
+)
 from exp.verification_config import require_one_rule
 from utils import flags
 
@@ -32,8 +41,8 @@ def read(words: Sequence[str], *, description: str = "", epilog: str = "") -> Se
     )
     used = {field.name for group in (*shown, OpenLTMFlags, PredictConfig) for field in fields(group)}
     user = run.model
-    if run.task_name == "forecast":
-        user = f"{run.model} in a forecast"
+    if run.task_name in ("forecast", "regression"):
+        user = f"{run.model} in a {run.task_name}"
     if run.task_name == "predict":
         used, user = PREDICT_FLAGS, "predict: the run has its own"
     for name in given:
@@ -41,7 +50,7 @@ def read(words: Sequence[str], *, description: str = "", epilog: str = "") -> Se
             logger.info("--%s is not used by %s.", name, user)
     values = defaults | resolve(given)
     require_one_rule(values)
-    if run.task_name in ("classification", "forecast") and not run.is_training:
+    if run.task_name in TRAINED and not run.is_training:
         # What is given to find a run need not make a whole model; the run itself has the rest.
         values = {field.name: values[field.name] for field in fields(RunConfig) if field.name in values}
     return Settings.from_values(values, given)

@@ -40,7 +40,7 @@ def find_run(settings: Settings) -> Path:
         UsageError: none agrees, and the message shows how the newest ones differ; or the one named is not finished.
     """
     if settings.given.get("run"):
-        return _named(Path(settings.given["run"]))
+        return _named(Path(settings.given["run"]), settings)
     # A preset names a model; how long it was trained is compared only when it was typed.
     configs = (*fields(TrainerConfig), *fields(GuardConfig))
     training = {field.name for field in configs} - set(settings.given)
@@ -49,7 +49,7 @@ def find_run(settings: Settings) -> Path:
     differences = []
     for run in run_directory.finished_runs(settings.run.checkpoints):
         config = run_directory.read_json(run / "config.json")
-        if is_forecast(config) != (settings.run.task_name == "forecast"):
+        if task_of(config["flags"]) != settings.run.task_name:
             continue
         stored = current_names(config["flags"]) | {"n_classes": config["dimensions"]["n_classes"]}
         different = [
@@ -70,9 +70,18 @@ def find_run(settings: Settings) -> Path:
     )
 
 
-def _named(run: Path) -> Path:
+def _named(run: Path, settings: Settings) -> Path:
     if (run / run_directory.FINISHED_FILE).is_file():
-        return run
+        its_own = task_of(run_directory.read_json(run / "config.json")["flags"])
+        if settings.given.get("task_name", its_own) == its_own:
+            return run
+        raise UsageError(
+            "CONFIG",
+            "This run has another task.",
+            where=f"--run {run}",
+            evidence=f"run: {its_own}  now: {settings.given['task_name']}",
+            next_command=f"python run.py --is_training 0 --run {run}, without --task_name",
+        )
     raise UsageError(
         "CONFIG",
         "There is no finished run to score again.",
@@ -83,8 +92,13 @@ def _named(run: Path) -> Path:
 
 
 def is_forecast(config: Mapping[str, Any]) -> bool:
-    """True for the config.json of a run that forecasts series; the others say whether it rains."""
-    return config["flags"].get("task_name") == "forecast"
+    """True for the config.json of a run that forecasts series; the others say whether it rains, or how much."""
+    return task_of(config["flags"]) == "forecast"
+
+
+def task_of(flags: Mapping[str, Any]) -> str:
+    """Return the task of a run by its stored flags; the first versions of this project had one alone."""
+    return str(flags.get("task_name", "classification"))
 
 
 def comparable(name: str, value: Any) -> Any:

@@ -27,6 +27,7 @@ from exp.trainer import Callback, Explain, Row, Trainer
 from utils.run_directory import append_json_line
 
 logger = logging.getLogger(__name__)
+LOGGED = ("train_loss", "validation_loss", "validation_mae", "gradient_norm_median")
 
 
 def _absolute(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -53,17 +54,17 @@ class ForecastLog(Callback):
 
     Args:
         path: metrics.jsonl.
+        figures: of the row, that the line tells.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, figures: tuple[str, ...] = LOGGED) -> None:
+        self.path, self.figures = path, figures
 
     def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
         """Log the row; never stops."""
         append_json_line(self.path, row)
         shown = {name: "undefined" if value is None else value for name, value in row.items()}
-        figures = ("train_loss", "validation_loss", "validation_mae", "gradient_norm_median")
-        told = [f"{name.replace('_', ' ')} {_short(shown[name])}" for name in figures]
+        told = [f"{name.replace('_', ' ')} {_short(shown[name])}" for name in self.figures]
         seconds = row["train_seconds"] + row["evaluation_seconds"]
         logger.info(
             "epoch %d/%d  %s  rate %.1e  skipped %d  %.0f s",

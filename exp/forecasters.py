@@ -14,15 +14,16 @@ import torch
 from tqdm import tqdm
 
 import models
+from data_provider.amounts import AmountWindows
 from data_provider.factory import Splits
 from data_provider.windows import WindowSet
 from exp.callbacks import BestCheckpoint, EpochWarnings, MetricsLog
 from exp.frozen_encoder import EncodedWindows, FrozenEncoder
 from exp.network_training import METRICS_FILE, NetworkTraining
-from exp.objective import Objective
+from exp.objective import Loss, Objective
 from exp.settings import Dimensions, Settings
 from exp.state_keeper import Keeping
-from exp.trainer import Explain, Trainer, predict_logits
+from exp.trainer import Callback, Explain, Trainer, predict_logits
 from layers import losses
 from layers.low_rank import add_low_rank
 from layers.window_features import WindowFeatures
@@ -58,14 +59,23 @@ class Forecaster(Protocol):
 
 
 def build(settings: Settings, dimensions: Dimensions, device: torch.device) -> Forecaster:
-    """Build the model that the flags name."""
+    """Build the model that the flags name; for a regression one that also gives amounts (`exp.amount_forecasters`)."""
+    if settings.is_regression:
+        from exp import amount_forecasters  # here, since it is made of the classes of this module
+
+        return amount_forecasters.build(settings, dimensions, device)
     n_outputs = losses.n_outputs(settings.loss, dimensions.n_classes) if _is_network(settings) else dimensions.n_classes
     model = models.build(settings.run.model, settings.model_arguments(dimensions, n_outputs))
     if _is_network(settings):
-        if settings.transfer.tune == "lora":
-            add_low_rank(model, ADAPTED, settings.transfer.lora_rank)
-        return NetworkForecaster(model.to(device), settings, dimensions)
+        return NetworkForecaster(adapted(model, settings).to(device), settings, dimensions)
     return ReferenceForecaster(model, dimensions)
+
+
+def adapted(model: torch.nn.Module, settings: Settings) -> torch.nn.Module:
+    """Return a network with what `--tune` adds to it."""
+    if settings.transfer.tune == "lora":
+        add_low_rank(model, ADAPTED, settings.transfer.lora_rank)
+    return model
 
 
 def _is_network(settings: Settings) -> bool:
@@ -76,8 +86,29 @@ class NetworkForecaster(NetworkTraining):
     """A network trained by the trainer."""
 
     def __init__(self, model: torch.nn.Module, settings: Settings, dimensions: Dimensions) -> None:
-        super().__init__(model, settings, losses.build_loss(settings.loss, dimensions.n_classes))
+        super().__init__(model, settings, self.build_loss(settings, dimensions))
         self.dimensions = dimensions
+
+    @staticmethod
+    def build_loss(settings: Settings, dimensions: Dimensions) -> Loss:
+        """Return the mean loss of a batch."""
+        return losses.build_loss(settings.loss, dimensions.n_classes)
+
+    @property
+    def target_classes(self) -> int:
+        """Number of classes that a target may be, 0 where it is an amount."""
+        return self.dimensions.n_classes
+
+    def describe_loss(self) -> str:
+        """Return in one line what is minimised."""
+        return losses.describe(self.settings.loss)
+
+    def reports(self, splits: Splits, run: Path) -> tuple[Callback, ...]:
+        """Return what warns and logs at the end of an epoch."""
+        return (
+            EpochWarnings(float((splits.validation.index.label > 0).mean())),
+            MetricsLog(run / METRICS_FILE, base_rate_entropy(splits.train.index.label)),
+        )
 
     def fit(
         self, splits: Splits, run: Path, explain: Explain | None = None, keeping: Keeping = NOTHING_KEPT
@@ -93,7 +124,7 @@ class NetworkForecaster(NetworkTraining):
         config = self.settings.trainer
         logger.info(
             "loss: %s; %d steps an epoch, %d parameters",
-            losses.describe(self.settings.loss),
+            self.describe_loss(),
             -(-len(splits.train) // config.batch_size),
             self.cost()["parameters"],
         )
@@ -106,7 +137,6 @@ class NetworkForecaster(NetworkTraining):
             as_safetensors=self.settings.checkpoint.save_safetensors,
         )
         keeper = self.keeper(run, best, keeping)
-        entropy = base_rate_entropy(splits.train.index.label)
         frozen = self.frozen_encoder(splits.train.device, run)
         trainer = Trainer(
             self.model,
@@ -121,11 +151,7 @@ class NetworkForecaster(NetworkTraining):
                 model,
             ),
             seed=self.settings.run.seed,
-            callbacks=(
-                EpochWarnings(float((splits.validation.index.label > 0).mean())),
-                MetricsLog(run / METRICS_FILE, entropy),
-                best,
-            ),
+            callbacks=(*self.reports(splits, run), best),
             explain=explain,
             keeper=keeper,
             transfer=self.settings.transfer,
@@ -198,11 +224,15 @@ class ReferenceForecaster:
         """Fit on the training windows and write best.pt."""
         inputs = reference_inputs(self.model.needs, splits.train, self.dimensions)
         started = time.monotonic()
-        self.model.fit(inputs, splits.train.index.label)
+        self.model.fit(inputs, self.targets(splits.train))
         self.seconds = time.monotonic() - started
         metadata = {"holds": "fitted reference", **keeping.description}
         checkpoint.save(run / "best.pt", self.model.state(), metadata=metadata)
         return []
+
+    def targets(self, windows: WindowSet) -> np.ndarray:
+        """Return what the model is to answer, `(N,)`."""
+        return windows.index.label
 
     def probabilities(self, windows: WindowSet) -> np.ndarray:
         """Return class probabilities."""
@@ -221,7 +251,7 @@ def reference_inputs(needs: tuple[str, ...], windows: WindowSet, dimensions: Dim
     """Collect what a reference asks for, all of it from the same windows the networks see.
 
     Args:
-        needs: among `features`, `region`, `month`, `past_class`.
+        needs: among `features`, `region`, `month`, `past_class`, and of windows with amounts `past_mm`.
         windows: the windows of one split.
         dimensions: of the data.
 
@@ -233,9 +263,15 @@ def reference_inputs(needs: tuple[str, ...], windows: WindowSet, dimensions: Dim
         "region": lambda: index.region,
         "month": lambda: index.month,
         "past_class": lambda: index.past_class,
+        "past_mm": lambda: _past_amounts(windows),
         "features": lambda: _features(windows, dimensions),
     }
     return {name: available[name]() for name in needs}
+
+
+def _past_amounts(windows: WindowSet) -> np.ndarray:
+    assert isinstance(windows, AmountWindows), "only a model of amounts asks for amounts"
+    return windows.past_mm
 
 
 def base_rate_entropy(label: np.ndarray) -> float:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
+from data_provider.amounts import AmountWindows
 from data_provider.cutting import windows_of
 from data_provider.factory import place_table
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import RainTable, table_from_dataset
 from data_provider.windows import WindowIndex, WindowSet, with_missing
-from exp import scoring, settling
+from exp import amount_scoring, scoring, settling
+from exp.amount_forecasters import AmountForecaster
 from exp.finished_runs import is_forecast, load_forecaster, stored_settings
 from exp.settings import Settings
 from utils import run_directory
@@ -25,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def predict(settings: Settings) -> Path:
-    """Prepare the files as the run's table was prepared, and write probabilities as CSV and NetCDF.
+    """Prepare the files as the run's table was prepared, and write probabilities, or amounts, as CSV and NetCDF.
 
     Returns:
         The CSV file.
@@ -48,10 +51,17 @@ def predict(settings: Settings) -> Path:
     index = windows_of(table, length, stride)
     index = _only_whole(index, values, table, length)
     windows = WindowSet(place_table(values, device), index, length, table.regions, device)
-    probability = settled.calibration.apply(load_forecaster(run, own, device).probabilities(windows))
+    forecaster = load_forecaster(run, own, device)
+    columns: dict[str, np.ndarray] = {}
+    if own.is_regression:
+        amounts = cast(AmountForecaster, forecaster).amounts(AmountWindows.of(windows, table))
+        probability = amount_scoring.class_probabilities(amounts, table.thresholds_mm)
+        columns = amount_scoring.of_forecast(amounts)
+    else:
+        probability = settled.calibration.apply(forecaster.probabilities(windows))
     stem = Path(settings.predict.output or run / f"predicted-{datetime.now():%Y%m%d-%H%M%S}")
     run_directory.make_folder(stem.parent)
-    frame = scoring.write_probabilities(stem, table, index, probability, settled.decision.cut)
+    frame = scoring.write_probabilities(stem, table, index, probability, settled.decision.cut, amounts=columns)
     _report(frame, table, stem)
     for line in settling.in_words(settled, {"expense": None}):
         logger.info("%s", line)
@@ -156,12 +166,14 @@ def _blank(table: RainTable, region: int) -> str:
 def _warn_of_no_skill(run: Path) -> None:
     """Say that a run showed no skill on its test split, before its probabilities are believed."""
     content = run_directory.read_json(run / run_directory.FINISHED_FILE)
-    scores = scoring.main_scores(content["test"])
-    skill = scores["brier_skill_score"]
+    if content.get("task") == "regression":
+        name, skill = "CRPS", content["test"]["overall"]["crps_skill_score"]
+    else:
+        name, skill = "Brier", scoring.main_scores(content["test"])["brier_skill_score"]
     if content["collapsed"]:
         logger.warning("COLLAPSED: this run said the same every time in its test; its probabilities mean nothing.")
     elif skill is not None and skill <= 0:
-        logger.warning("NO SKILL: in its test this run was no better than climatology (Brier skill %.3f).", skill)
+        logger.warning("NO SKILL: in its test this run was no better than climatology (%s skill %.3f).", name, skill)
 
 
 def _report(frame: pd.DataFrame, table: RainTable, stem: Path) -> None:
@@ -174,5 +186,6 @@ def _report(frame: pd.DataFrame, table: RainTable, stem: Path) -> None:
             f" ({'reached' if row[f'forecast_{mm:g}mm'] else 'not reached'})"
             for mm in table.thresholds_mm
         ]
-        logger.info("  %-20s %s", row["region"], ", ".join(chances))
+        amount = f"median {row['median_mm']:.1f} mm; " if "median_mm" in frame else ""
+        logger.info("  %-20s %s%s", row["region"], amount, ", ".join(chances))
     logger.info("%d forecasts: %s.csv and %s.nc", len(frame), stem, stem)

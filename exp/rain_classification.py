@@ -7,7 +7,7 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
@@ -57,12 +57,26 @@ TRAINING_FACTS = ("cost", "skipped_steps")
 LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "handled": logging.INFO}
 
 
-def train(settings: Settings, *, is_brief: bool = False) -> list[Path]:
+@dataclass(frozen=True)
+class Judging:
+    """What becomes of a trained forecaster: all in which the tasks on rain differ once their model is built.
+
+    Attributes:
+        score_and_write: scores, draws and writes a run; scores.json comes last. See `_score_and_write`.
+        summarise: writes mean and deviation over the seeds beside the runs.
+    """
+
+    score_and_write: Callable[..., dict[str, Any]]
+    summarise: Callable[[Settings, list[Path], list[dict[str, Any]]], None]
+
+
+def train(settings: Settings, *, is_brief: bool = False, judging: Judging | None = None) -> list[Path]:
     """Train and score one run per seed.
 
     Args:
         settings: of the runs.
         is_brief: show the overall scores alone, where many runs are compared; scores.json has all of them.
+        judging: of another task on the same windows; by default that of classes.
 
     Returns:
         The run directories.
@@ -70,6 +84,7 @@ def train(settings: Settings, *, is_brief: bool = False) -> list[Path]:
     Raises:
         ForeseenError: flags, data, checkpoint or numbers are at fault; the message says which.
     """
+    judging = judging or OF_CLASSES
     plan = resume.plan(settings)
     settings = plan.settings
     inputs = resume.without_weights_not_needed(plan)
@@ -78,10 +93,10 @@ def train(settings: Settings, *, is_brief: bool = False) -> list[Path]:
     splits, diagnosis = _examine(inputs, device)
     where_and_when.tell(_surroundings(settings, splits), splits.test.index.init_time)
     runs, results = training_run.each_seed(
-        plan, lambda settings, point: _train_one(settings, splits, device, diagnosis, point, is_brief=is_brief)
+        plan, lambda settings, point: _train_one(settings, splits, device, diagnosis, point, judging, is_brief=is_brief)
     )
     if len(runs) > 1:
-        _summarise(settings, runs, results)
+        judging.summarise(settings, runs, results)
     return runs
 
 
@@ -103,8 +118,12 @@ def _examine(settings: Settings, device: torch.device) -> tuple[Splits, Diagnosi
     return found.splits, diagnosis
 
 
-def score_again(settings: Settings) -> Path:
+def score_again(settings: Settings, judging: Judging | None = None) -> Path:
     """Score the newest finished run that agrees with every flag given; write the scores into a folder of that run.
+
+    Args:
+        settings: of the command.
+        judging: of another task on the same windows; by default that of classes.
 
     Raises:
         UsageError: no finished run agrees.
@@ -124,7 +143,7 @@ def score_again(settings: Settings) -> Path:
     logger.info("Scoring %s again.", run)
     own = run_directory.read_json(run / run_directory.FINISHED_FILE)
     facts = {name: own[name] for name in TRAINING_FACTS}
-    _score_and_write(forecaster, splits, again, folder, history=[], facts=facts, kept=kept)
+    (judging or OF_CLASSES).score_and_write(forecaster, splits, again, folder, history=[], facts=facts, kept=kept)
     return folder
 
 
@@ -246,6 +265,7 @@ def _train_one(
     device: torch.device,
     diagnosis: Diagnosis,
     point: Point | None,
+    judging: Judging,
     *,
     is_brief: bool,
 ) -> tuple[Path, dict[str, Any]]:
@@ -273,14 +293,14 @@ def _train_one(
         keeping = Keeping(description=description, point=point, touch=held.touch)
         try:
             history = forecaster.fit(splits, run, explain, keeping)
-            return run, _score_and_write(forecaster, splits, settings, run, history, is_brief=is_brief)
+            return run, judging.score_and_write(forecaster, splits, settings, run, history, is_brief=is_brief)
         except NumericalError as error:
-            _score_what_there_is(forecaster, splits, settings, run, error)
+            _score_what_there_is(forecaster, splits, settings, run, error, judging)
             raise
 
 
 def _score_what_there_is(
-    forecaster: Forecaster, splits: Splits, settings: Settings, run: Path, error: NumericalError
+    forecaster: Forecaster, splits: Splits, settings: Settings, run: Path, error: NumericalError, judging: Judging
 ) -> None:
     """With --nan_policy stop, score the best finite weights of a run that was cut short."""
     if settings.guard.nan_policy != "stop" or not isinstance(forecaster, NetworkForecaster):
@@ -289,7 +309,7 @@ def _score_what_there_is(
         logger.warning("No epoch was finished before the run was stopped: nothing to score.")
         return
     logger.warning("Stopped by %s: scoring the weights of epoch %d.", error.code, forecaster.best_epoch)
-    _score_and_write(forecaster, splits, settings, run, forecaster.history, stopped_by=error.code)
+    judging.score_and_write(forecaster, splits, settings, run, forecaster.history, stopped_by=error.code)
 
 
 def _score_and_write(
@@ -344,10 +364,10 @@ def _draw(
     if find_spec("matplotlib") is None:
         logger.info("matplotlib is not installed: no figures.")
         return []
-    return figures.write_all(folder, history, result.forecasts, result.test, _label(settings, splits))
+    return figures.write_all(folder, history, result.forecasts, result.test, label_of_figures(settings, splits))
 
 
-def _label(settings: Settings, splits: Splits) -> str:
+def label_of_figures(settings: Settings, splits: Splits) -> str:
     """Return what every figure says about itself: model, data, test period, and whose information it contains."""
     times = splits.test.index.init_time
     first, last = np.datetime_as_string(times.min(), "D"), np.datetime_as_string(times.max(), "D")
@@ -388,3 +408,6 @@ def _summarise(settings: Settings, runs: list[Path], results: list[dict[str, Any
     path = runs[-1].parent / f"summary-{settings.run.model}-{datetime.now():%Y%m%d-%H%M%S}.json"
     run_directory.write_json(path, summary)
     logger.info("summary      %s", path)
+
+
+OF_CLASSES = Judging(_score_and_write, _summarise)

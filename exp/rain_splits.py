@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from data_provider.amounts import with_amounts
 from data_provider.factory import Splits, load_splits
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import RainTable
@@ -31,7 +32,7 @@ def load(
     Raises:
         DataError: faults of the table or of its windows that the flags do not handle.
     """
-    return load_splits(
+    splits = load_splits(
         settings.data,
         settings.split,
         settings.cleaning,
@@ -42,4 +43,6 @@ def load(
         ends=ends,
         table=table,
         batch_size=settings.trainer.batch_size,
+        of_amounts=settings.is_regression,
     )
+    return with_amounts(splits) if settings.is_regression else splits

@@ -12,6 +12,7 @@ import models
 from data_provider import series_factory
 from exp import verified_states
 from exp.finished_runs import comparable, current_names, stored_settings
+from exp.finished_runs import task_of as task_of_run
 from exp.settings import Settings, resolve
 from exp.verified_states import Point
 from utils import run_directory, run_lock
@@ -62,6 +63,7 @@ def plan(settings: Settings) -> Plan:
     stored = _stored(point.run)
     given = {name: value for name, value in resolve(settings.given).items() if name != "seed"}
     mine = stored_settings(stored, settings.given, given)
+    _require_same_task(mine, stored["flags"], point)
     changed = _flag_differences(given, stored["flags"])
     changed += _data_difference(mine, point.state.get("data_sha256"), _table_of(stored["flags"]))
     if settings.given.get("seed", stored["flags"]["seed"]) != stored["flags"]["seed"]:
@@ -99,15 +101,15 @@ def finished_runs(settings: Settings) -> dict[int, Path]:
 
 
 def task_of(settings: Settings) -> str:
-    """Return the task that the flags name, or without one that of the run that `--resume` names."""
-    wanted = settings.checkpoint.resume
+    """Return the task that the flags name, or without one that of the run that `--resume` or `--run` names."""
+    wanted = settings.checkpoint.resume or (None if settings.run.is_training else settings.given.get("run"))
     if wanted in (None, "auto") or "task_name" in settings.given:
         return settings.run.task_name
     place = Path(str(wanted))
     try:
         stored = _stored(place if place.is_dir() else place.parent)
     except UsageError:
-        return settings.run.task_name  # told in full where the run is to go on
+        return settings.run.task_name  # told in full where the run is to go on, or to be scored
     return str(stored["flags"].get("task_name", settings.run.task_name))
 
 
@@ -128,6 +130,19 @@ def require_same_data(now: Mapping[str, Any], point: Point, *, allowed: bool) ->
     before |= {f"preprocessing {name}": value for name, value in before.pop("preprocessing", {}).items()}
     found = [(name, before.get(name), value) for name, value in now.items() if before.get(name) != value]
     _require_same(found, point, allowed=allowed)
+
+
+def _require_same_task(settings: Settings, stored: Mapping[str, Any], point: Point) -> None:
+    """Refuse another task: its model has other outputs, whatever changes are allowed."""
+    before, now = task_of_run(stored), settings.run.task_name
+    if before != now:
+        raise UsageError(
+            "RESUME_MISMATCH",
+            "A run has one task, and this is another one.",
+            where=f"--resume {point.run}",
+            evidence=f"run: {before}  now: {now}",
+            next_command=f"{verified_states.resume_command(point.run)} without --task_name",
+        )
 
 
 def _named(place: Path) -> Point:
@@ -276,7 +291,7 @@ def _runs_with_these_flags(settings: Settings) -> dict[Path, int]:
         except UsageError as error:
             logger.warning("--resume auto: passed over %s: %s", run, error.evidence)
             continue
-        if not _flag_differences(settings.as_flags(), stored):
+        if task_of_run(stored) == settings.run.task_name and not _flag_differences(settings.as_flags(), stored):
             found[run] = stored["seed"]
     return found
 

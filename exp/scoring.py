@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,24 +77,15 @@ def evaluate(
         flags: how it is judged.
         kept: what is settled already, of a run that is scored again or of a model that is not calibrated.
     """
-    references = _References(splits)
+    references = References(splits)
     on_validation = forecaster.probabilities(splits.validation)
     on_test = forecaster.probabilities(splits.test)
     settled = settling.settle(on_validation, splits.validation.index.label, flags, kept)
     on_validation, on_test = (settled.calibration.apply(values) for values in (on_validation, on_test))
     forecasts = references.beside(splits.test, on_test, settled.decision.cut)
     validation = references.beside(splits.validation, on_validation, settled.decision.cut)
-    expenses = {
-        name: settling.expenses_of(settled.decision, part)
-        for name, part in (("validation", validation), ("test", forecasts))
-        if settled.decision.cost_loss_ratio
-    }
-    terms = Terms(
-        draws=flags.bootstrap_draws,
-        lead_time_hours=splits.table.lead_time_hours,
-        reference_cuts=choose_reference_cuts(validation, settled.decision),
-    )
-    test = judge(verification.score_table(forecasts), forecasts, terms)
+    expenses = settling.expenses(settled.decision, {"validation": validation, "test": forecasts})
+    test = judged(forecasts, validation, settled.decision, flags, splits.table.lead_time_hours)
     return Evaluation(
         settled=settled,
         decision=settling.told(settled.decision, expenses),
@@ -104,6 +96,30 @@ def evaluate(
         is_collapsed=bool(main_scores(test)["constant_answer"])
         and (not expenses or _says_the_same(on_test, on_validation, splits.validation.index.label)),
     )
+
+
+def judged(
+    test: Forecasts | ClassForecasts,
+    validation: Forecasts | ClassForecasts,
+    decision: Decision,
+    flags: VerificationConfig,
+    lead_time_hours: int,
+) -> dict[str, Any]:
+    """Return the score table of the test split with intervals, beside the references.
+
+    Args:
+        test: forecasts of the test split.
+        validation: of the validation split, where the cuts of the references are chosen.
+        decision: of the forecast.
+        flags: how it is judged.
+        lead_time_hours: of the label.
+    """
+    terms = Terms(
+        draws=flags.bootstrap_draws,
+        lead_time_hours=lead_time_hours,
+        reference_cuts=choose_reference_cuts(validation, decision),
+    )
+    return judge(verification.score_table(test), test, terms)
 
 
 def _says_the_same(probability: np.ndarray, on_validation: np.ndarray, label: np.ndarray) -> bool:
@@ -134,7 +150,7 @@ def choose_reference_cuts(validation: Forecasts | ClassForecasts, decision: Deci
     )
 
 
-class _References:
+class References:
     """What needs no model: the climatology of the training split, and persistence.
 
     Args:
@@ -176,6 +192,7 @@ def write_probabilities(
     probability: np.ndarray,
     cuts: tuple[float, ...],
     forecasts: Forecasts | ClassForecasts | None = None,
+    amounts: Mapping[str, np.ndarray] | None = None,
 ) -> pd.DataFrame:
     """Write probabilities with their times and regions as CSV and, where xarray is installed, as NetCDF.
 
@@ -187,6 +204,7 @@ def write_probabilities(
         cuts: probability from which on each threshold is forecast to be reached.
         forecasts: of a scored split: its climatology and persistence are written too, so that all scores can be made
             again from the file alone.
+        amounts: further columns `(N,)` by name, in millimetres, from a regression.
 
     Returns:
         One row per init time and region, as written.
@@ -207,6 +225,7 @@ def write_probabilities(
             event = forecasts.exceedance(level - 1) if isinstance(forecasts, ClassForecasts) else forecasts
             columns[f"climatology_{threshold:g}mm"] = event.climatology
             columns[f"persistence_{threshold:g}mm"] = event.persistence
+    columns |= amounts or {}
     columns["observed_class"] = pd.array(index.label, dtype="Int64")
     columns["observed_precipitation_mm"] = index.precipitation_mm
     frame = pd.DataFrame(columns)
@@ -239,5 +258,6 @@ def _write_netcdf(path: Path, frame: pd.DataFrame, table: RainTable, cuts: tuple
 
 
 def main_scores(table: dict[str, Any]) -> dict[str, Any]:
-    """Return the overall scores of the lowest threshold."""
+    """Return the overall scores of the lowest threshold; of a regression those of its chances to reach it."""
+    table = table.get("events", table)
     return next(iter(table["thresholds"].values()))["overall"] if "thresholds" in table else table["overall"]

@@ -18,6 +18,7 @@ from exp import presets
 from exp.forecast_config import ForecastConfig
 from exp.guard import GuardConfig
 from exp.openltm_flags import OpenLTMFlags
+from exp.regression_config import RegressionConfig
 from exp.state_keeper import CheckpointConfig
 from exp.trainer import TrainerConfig
 from exp.transfer_config import TransferConfig
@@ -28,8 +29,10 @@ from utils.errors import UsageError
 from utils.flag_rules import require
 from utils.reproducibility import DeviceName
 
-FORECAST_DEFAULTS = {"model": models.NOT_CLASSIFIERS[0], "model_id": "pretrained"}
-TaskName = Literal["classification", "forecast", "predict", "diagnose"]
+FORECAST_DEFAULTS = {"model": models.OF_SERIES[0], "model_id": "pretrained"}
+TaskName = Literal["classification", "regression", "forecast", "predict", "diagnose"]
+# Those that train and score a model; the others apply or examine one.
+TRAINED: tuple[TaskName, ...] = ("classification", "regression", "forecast")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +42,9 @@ class RunConfig:
     task_name: TaskName = field(
         default="classification",
         metadata={
-            "help": "classification trains and scores a rain forecast; forecast pre-trains Timer-XL on series and "
-            "scores it on them; predict applies a finished run to new files; "
+            "help": "classification trains and scores a rain forecast, whether thresholds are reached; regression one "
+            "of the amount in millimetres, as quantiles; forecast pre-trains Timer-XL on series and scores it on them; "
+            "predict applies a finished run to new files; "
             "diagnose looks at data, checkpoint, one forward and one backward pass, with the flags of a training"
         },
     )
@@ -50,8 +54,9 @@ class RunConfig:
     model: str = field(
         default="timer_xl_classifier",
         metadata={
-            "help": f"one file in models/: {', '.join(models.classifiers())}; for series: "
-            + ", ".join(models.NOT_CLASSIFIERS)
+            "help": f"one file in models/: {', '.join(models.classifiers())}; for a regression "
+            f"{', '.join(models.AMOUNTS_ONLY)} in place of {', '.join(models.CLASSES_ONLY)}; for series: "
+            + ", ".join(models.OF_SERIES)
         },
     )
     model_id: str = field(default="peru_rainfall", metadata={"help": "name of the experiment; folder of its runs"})
@@ -94,27 +99,39 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.task_name == "forecast" and self.model not in models.NOT_CLASSIFIERS:
+        if self.task_name == "forecast" and self.model not in models.OF_SERIES:
             raise UsageError(
                 "CONFIG",
                 f"{self.model} forecasts no series.",
                 where="--model",
-                evidence=f"models that forecast series: {', '.join(models.NOT_CLASSIFIERS)}",
-                next_command=f"--model {models.NOT_CLASSIFIERS[0]}, which is the default of --task_name forecast",
+                evidence=f"models that forecast series: {', '.join(models.OF_SERIES)}",
+                next_command=f"--model {models.OF_SERIES[0]}, which is the default of --task_name forecast",
             )
-        if self.task_name == "classification" and self.model in models.NOT_CLASSIFIERS:
-            raise UsageError(
-                "CONFIG",
-                f"{self.model} forecasts series and has no head for classes.",
-                where="--model",
-                evidence=f"models that classify: {', '.join(models.classifiers())}",
-                next_command=f"--model {self.model}_classifier",
-            )
+        if self.task_name == "classification" and self.model not in models.classifiers():
+            self._refuse_model("has no head for classes", models.classifiers())
+        if self.task_name == "regression" and self.model not in models.regressors():
+            self._refuse_model("gives no amounts of rain", models.regressors())
         require(self, "itr", self.itr >= 1, "must be at least 1", "--itr 3")
         self._check_dry_run()
 
+    def _refuse_model(self, lacks: str, others: list[str]) -> None:
+        if self.model not in models.names():
+            models.load(self.model)  # an unknown name is told with the nearest one
+        what, nearest = f"{self.model} {lacks}.", "ridge_regression"
+        if self.model in models.OF_SERIES:
+            what, nearest = f"{self.model} forecasts series and {lacks}.", f"{self.model}_classifier"
+        elif self.model in models.AMOUNTS_ONLY:
+            nearest = "logistic_regression, or --task_name regression"
+        raise UsageError(
+            "CONFIG",
+            what,
+            where="--model",
+            evidence=f"models for --task_name {self.task_name}: {', '.join(others)}",
+            next_command=f"--model {nearest}",
+        )
+
     def _check_dry_run(self) -> None:
-        if self.dry_run and not (self.task_name in ("classification", "forecast") and self.is_training):
+        if self.dry_run and not (self.task_name in TRAINED and self.is_training):
             raise UsageError(
                 "CONFIG",
                 "--dry_run tells what a training costs, and this command does not train.",
@@ -195,6 +212,7 @@ class Settings:
     checkpoint: CheckpointConfig
     transfer: TransferConfig
     loss: LossConfig
+    regression: RegressionConfig
     predict: PredictConfig
     diagnose: DiagnoseConfig
     series: SeriesConfig
@@ -225,6 +243,7 @@ class Settings:
             checkpoint=flags.build(CheckpointConfig, values),
             transfer=flags.build(TransferConfig, values),
             loss=flags.build(LossConfig, values),
+            regression=flags.build(RegressionConfig, values),
             predict=flags.build(PredictConfig, values),
             diagnose=flags.build(DiagnoseConfig, values),
             series=flags.build(SeriesConfig, values),
@@ -234,19 +253,24 @@ class Settings:
             given=given,
         )
 
+    @property
+    def is_regression(self) -> bool:
+        """True where the target is an amount of rain."""
+        return self.run.task_name == "regression"
+
     def as_flags(self) -> dict[str, Any]:
         """Return flag -> value of everything a run depends on."""
-        of_classes = (
+        of_rain = (
             self.data,
             self.split,
             self.cleaning,
             self.scaling,
             self.verification,
             self.transfer,
-            self.loss,
+            self.regression if self.is_regression else self.loss,
         )
         is_forecast = self.run.task_name == "forecast"
-        own = (self.series, self.forecast) if is_forecast else of_classes
+        own = (self.series, self.forecast) if is_forecast else of_rain
         values = flags.as_dict(self.model, self.run, *own, self.trainer, self.guard, self.checkpoint)
         # How this command came to the run says nothing about the run.
         for name in ("resume", "allow_resume_changes"):
@@ -259,7 +283,8 @@ class Settings:
 
     def model_arguments(self, dimensions: Dimensions, n_outputs: int) -> SimpleNamespace:
         """Return the object a model is built from: its flags, the dimensions of the data and the seed."""
-        values = flags.as_dict(self.model) | vars(dimensions) | {"n_classes": n_outputs, "seed": self.run.seed}
+        values = flags.as_dict(self.model) | flags.as_dict(self.regression) | vars(dimensions)
+        values |= {"n_classes": n_outputs, "seed": self.run.seed}
         return SimpleNamespace(**values)
 
 
@@ -289,11 +314,11 @@ def shown_groups(task_name: str, model: str) -> list[type]:
     if task_name == "forecast":
         own = [SeriesConfig, ForecastConfig]
         return [RunConfig, *own, models.config_class(model), TrainerConfig, GuardConfig, CheckpointConfig]
-    training = (
-        [TransferConfig, TrainerConfig, GuardConfig, CheckpointConfig, LossConfig]
-        if models.kind(model) == "network"
-        else []
-    )
+    training = [TransferConfig, TrainerConfig, GuardConfig, CheckpointConfig] if models.kind(model) == "network" else []
+    if task_name == "regression":
+        training = [RegressionConfig, *training]
+    elif training:
+        training = [*training, LossConfig]
     alone = [DiagnoseConfig] if task_name == "diagnose" else []
     data = [DataConfig, SplitConfig, CleaningConfig, ScalingConfig, VerificationConfig]
     return [RunConfig, *alone, *data, models.config_class(model), *training]
@@ -315,6 +340,7 @@ def all_groups() -> list[type]:
         CheckpointConfig,
         TransferConfig,
         LossConfig,
+        RegressionConfig,
         SeriesConfig,
         ForecastConfig,
     ]

@@ -118,7 +118,7 @@ def told(settled: Decision, expenses: Mapping[str, list[dict[str, Any]]]) -> dic
 
     Args:
         settled: of the run.
-        expenses: of `expenses_of`, split -> one entry per threshold; empty where the cut comes from a score.
+        expenses: of `expenses`, split -> one entry per threshold; empty where the cut comes from a score.
     """
     ratios = sorted(set(settled.cost_loss_ratio))
     return {
@@ -129,8 +129,14 @@ def told(settled: Decision, expenses: Mapping[str, list[dict[str, Any]]]) -> dic
     }
 
 
-def expenses_of(settled: Decision, forecasts: Forecasts | ClassForecasts) -> list[dict[str, Any]]:
-    """Return for each threshold what deciding by its ratio costs; nothing where the cut comes from a score."""
+def expenses(settled: Decision, splits: Mapping[str, Forecasts | ClassForecasts]) -> dict[str, list[dict[str, Any]]]:
+    """Return for each split and threshold what deciding by its ratio costs; empty where the cut comes from a score."""
+    if not settled.cost_loss_ratio:
+        return {}
+    return {name: _expenses_of(settled, forecasts) for name, forecasts in splits.items()}
+
+
+def _expenses_of(settled: Decision, forecasts: Forecasts | ClassForecasts) -> list[dict[str, Any]]:
     return [
         decision.expense(forecasts.exceedance(level) if isinstance(forecasts, ClassForecasts) else forecasts, ratio)
         for level, ratio in enumerate(settled.cost_loss_ratio)

@@ -1,7 +1,8 @@
 """Histogram gradient boosting on engineered features: the reference that is hard to beat on tables.
 
-Grown by scikit-learn (`HistGradientBoostingClassifier`); stored as plain arrays of nodes, and predictions walk these
-arrays, so the saved file needs no pickle and no particular version of scikit-learn.
+Grown by scikit-learn (`HistGradientBoostingClassifier`, or for amounts of rain one `HistGradientBoostingRegressor` of
+the quantile loss for each quantile); stored as plain arrays of nodes, and predictions walk these arrays, so the saved
+file needs no pickle and no particular version of scikit-learn.
 Source: Friedman (2001), Greedy function approximation; Ke et al. (2017), LightGBM; scikit-learn user guide, 1.11.1.
 """
 
@@ -14,14 +15,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
+from utils import rain_scale
+from utils.amounts import Amounts
 from utils.class_labels import check_labels, softmax, spread_over_classes
 from utils.errors import UsageError
 
 # All trees are walked at once for so many samples; the chunk's features stay in the processor's cache.
 CHUNK = 512
-STATE_NAMES = ("classes", "baseline", "root", "feature", "threshold", "missing_left", "left", "right", "value")
+NODE_NAMES = ("baseline", "root", "feature", "threshold", "missing_left", "left", "right", "value")
+STATE_NAMES = ("classes", *NODE_NAMES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +69,7 @@ class Model:
 
     def __init__(self, config: Any) -> None:
         self.n_classes = int(config.n_classes)
-        self._settings = {
-            "max_iter": int(config.boosting_trees),
-            "learning_rate": float(config.boosting_learning_rate),
-            "max_leaf_nodes": int(config.boosting_leaves),
-            "random_state": int(config.seed),
-        }
+        self._settings = _settings(config)
         self._fitted: dict[str, np.ndarray] = {}
 
     def fit(self, inputs: Mapping[str, np.ndarray], label: np.ndarray) -> None:
@@ -84,24 +83,17 @@ class Model:
             DataError: labels out of range or one class only.
         """
         label = check_labels(label, self.n_classes, at_least=2)
-        features = np.array(inputs["features"], dtype=np.float64)
-        # scikit-learn cannot bin a feature that is missing everywhere; a constant one is never split on.
-        features[:, np.isnan(features).all(0)] = 0.0
-        # The number of rounds is part of the reference: no early stopping on a share of the training samples.
-        boosting = HistGradientBoostingClassifier(early_stopping=False, categorical_features=None, **self._settings)
-        boosting.fit(features, label)
-        self._fitted = _flatten(boosting)
+        boosting = HistGradientBoostingClassifier(**self._settings)
+        boosting.fit(_binnable(inputs["features"]), label)
+        nodes = _flatten(boosting._predictors, boosting._baseline_prediction)
+        self._fitted = {"classes": boosting.classes_.astype(np.int64), **nodes}
 
     def predict_probability(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Give `(N, n_classes)` probabilities for `features` `(N, F)`, NaN where missing."""
-        fitted = self._fitted
-        features = np.asarray(inputs["features"], dtype=np.float64)
-        raw = np.empty((len(features), fitted["root"].shape[1]))
-        for start in range(0, len(features), CHUNK):
-            raw[start : start + CHUNK] = _walk(fitted, features[start : start + CHUNK])
+        raw = _raw(self._fitted, inputs["features"])
         if raw.shape[1] == 1:  # two classes share one tree per round: the first has logit 0
             raw = np.hstack([np.zeros_like(raw), raw])
-        return spread_over_classes(softmax(raw), fitted["classes"], self.n_classes)
+        return spread_over_classes(softmax(raw), self._fitted["classes"], self.n_classes)
 
     def state(self) -> dict[str, torch.Tensor]:
         """The nodes of all trees one after another; `root` `(rounds, trees per round)` says where each begins."""
@@ -112,17 +104,88 @@ class Model:
         self._fitted = {name: state[name].numpy().copy() for name in STATE_NAMES}
 
 
-def _flatten(boosting: HistGradientBoostingClassifier) -> dict[str, np.ndarray]:
-    """Lay the nodes of all trees one after another; a leaf is its own child, so that walking on stays there."""
-    trees = [tree.nodes for one_round in boosting._predictors for tree in one_round]
+class AmountModel:
+    """Boosted trees for quantiles of the rain, grown on the scale log(1 + mm); missing values (NaN) are allowed.
+
+    Every quantile is grown alone; where two of them cross they are put in order, which brings none of them further from
+    the truth (Chernozhukov et al., 2010, Quantile and probability curves without crossing).
+
+    Args:
+        config: object with the fields of `Config`, `n_quantiles` and `seed`.
+    """
+
+    kind: ClassVar[str] = "reference"
+    needs: ClassVar[tuple[str, ...]] = ("features",)
+
+    def __init__(self, config: Any) -> None:
+        self.levels = rain_scale.levels(int(config.n_quantiles))
+        self._settings = _settings(config)
+        self._fitted: dict[str, np.ndarray] = {}
+
+    def fit(self, inputs: Mapping[str, np.ndarray], amount_mm: np.ndarray) -> None:
+        """Grow the trees and keep their nodes.
+
+        Args:
+            inputs: `features` `(N, F)`; NaN means missing.
+            amount_mm: `(N,)` rain in millimetres.
+        """
+        features, target = _binnable(inputs["features"]), rain_scale.to_scale(amount_mm)
+        grown = [
+            HistGradientBoostingRegressor(loss="quantile", quantile=level, **self._settings).fit(features, target)
+            for level in self.levels
+        ]
+        rounds = zip(*(one._predictors for one in grown), strict=True)
+        trees = [[tree for of_level in one_round for tree in of_level] for one_round in rounds]
+        self._fitted = _flatten(trees, np.array([one._baseline_prediction for one in grown]))
+
+    def predict_amounts(self, inputs: Mapping[str, np.ndarray]) -> Amounts:
+        """Give the amounts for `features` `(N, F)`, NaN where missing."""
+        scaled = np.sort(_raw(self._fitted, inputs["features"]), axis=1)
+        return Amounts.of_quantiles(rain_scale.to_millimetres(scaled))
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The nodes of all trees one after another; `root` `(rounds, n_quantiles)` says where each begins."""
+        return {name: torch.from_numpy(value.copy()) for name, value in self._fitted.items()}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take the tensors that `state` returned."""
+        self._fitted = {name: state[name].numpy().copy() for name in NODE_NAMES}
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    """Return what scikit-learn is told; the number of rounds is part of the reference, so nothing stops them early."""
+    return {
+        "max_iter": int(config.boosting_trees),
+        "learning_rate": float(config.boosting_learning_rate),
+        "max_leaf_nodes": int(config.boosting_leaves),
+        "random_state": int(config.seed),
+        "early_stopping": False,
+        "categorical_features": None,
+    }
+
+
+def _binnable(features: np.ndarray) -> np.ndarray:
+    """Return `(N, F)` with 0 in features that are missing everywhere: those cannot be binned."""
+    features = np.array(features, dtype=np.float64)
+    features[:, np.isnan(features).all(0)] = 0.0
+    return features
+
+
+def _flatten(rounds: list[list[Any]], baseline: np.ndarray) -> dict[str, np.ndarray]:
+    """Lay the nodes of all trees one after another; a leaf is its own child, so that walking on stays there.
+
+    Args:
+        rounds: trees of scikit-learn, as many in each round.
+        baseline: what the sum of each place in the rounds begins with.
+    """
+    trees = [tree.nodes for one_round in rounds for tree in one_round]
     starts = np.cumsum([0, *(len(tree) for tree in trees[:-1])])
     nodes = np.concatenate(trees)
     offset = np.repeat(starts, [len(tree) for tree in trees])
     leaf, own = nodes["is_leaf"].astype(bool), np.arange(len(nodes))
     return {
-        "classes": boosting.classes_.astype(np.int64),
-        "baseline": np.asarray(boosting._baseline_prediction, dtype=np.float64).reshape(-1),
-        "root": starts.reshape(len(boosting._predictors), -1).astype(np.int64),
+        "baseline": np.asarray(baseline, dtype=np.float64).reshape(-1),
+        "root": starts.reshape(len(rounds), -1).astype(np.int64),
         "feature": nodes["feature_idx"].astype(np.int64),
         "threshold": nodes["num_threshold"].astype(np.float64),
         "missing_left": nodes["missing_go_to_left"].astype(bool),
@@ -130,6 +193,15 @@ def _flatten(boosting: HistGradientBoostingClassifier) -> dict[str, np.ndarray]:
         "right": np.where(leaf, own, nodes["right"] + offset).astype(np.int64),
         "value": nodes["value"].astype(np.float64),
     }
+
+
+def _raw(fitted: Mapping[str, np.ndarray], features: np.ndarray) -> np.ndarray:
+    """Return the raw scores `(N, trees per round)` of `features` `(N, F)`, chunk by chunk."""
+    features = np.asarray(features, dtype=np.float64)
+    raw = np.empty((len(features), fitted["root"].shape[1]))
+    for start in range(0, len(features), CHUNK):
+        raw[start : start + CHUNK] = _walk(fitted, features[start : start + CHUNK])
+    return raw
 
 
 def _walk(fitted: Mapping[str, np.ndarray], features: np.ndarray) -> np.ndarray:

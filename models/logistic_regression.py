@@ -19,8 +19,9 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
+from models._features import finite, standardisation
 from utils.class_labels import check_labels, softmax, spread_over_classes
-from utils.errors import DataError, UsageError
+from utils.errors import UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -74,10 +75,8 @@ class Model:
             DataError: features that are not finite, labels out of range, one class only.
         """
         label = check_labels(label, self.n_classes, at_least=2)
-        features = _finite(inputs["features"])
-        mean, scale = features.mean(0), features.std(0)
-        # A feature that never changes carries nothing; its rounding noise must not be blown up to unit variance.
-        scale[scale <= 1e-12 * np.maximum(np.abs(mean), 1e-300)] = 1.0
+        features = finite(inputs["features"])
+        mean, scale = standardisation(features)
         regression = LogisticRegression(C=self.penalty_c, max_iter=self.iterations)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
@@ -107,7 +106,7 @@ class Model:
             DataError: features that are not finite.
         """
         fitted = self._fitted
-        features = (_finite(inputs["features"]) - fitted["mean"]) / fitted["scale"]
+        features = (finite(inputs["features"]) - fitted["mean"]) / fitted["scale"]
         logits = features @ fitted["coefficient"].T + fitted["intercept"]
         return spread_over_classes(softmax(logits), fitted["classes"], self.n_classes)
 
@@ -118,19 +117,3 @@ class Model:
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take the tensors that `state` returned."""
         self._fitted = {name: state[name].numpy().copy() for name in STATE_NAMES}
-
-
-def _finite(features: np.ndarray) -> np.ndarray:
-    """Return the features as 64-bit floats, or count what is missing."""
-    features = np.ascontiguousarray(features, dtype=np.float64)
-    bad = ~np.isfinite(features)
-    if bad.any():
-        columns = np.flatnonzero(bad.any(0))
-        raise DataError(
-            "DATA_NAN",
-            f"{int(bad.sum())} of {features.size} feature values are not finite; logistic regression needs all of them",
-            where=f"{columns.size} of {features.shape[1]} feature columns, first column {int(columns[0])}, "
-            f"first sample {int(np.argmax(bad.any(1)))}",
-            next_command="fill the gaps (--fill forward_then_zero) or use --model gradient_boosting, which takes them",
-        )
-    return features

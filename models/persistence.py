@@ -1,7 +1,8 @@
 """Persistence: the next period is like the last one.
 
-The class of the previous period gets probability 1. Where that period is not complete (class -1, at the head of a
-record) the share of each class in the training split is given instead.
+The class of the previous period gets probability 1, or its amount of rain is said with certainty. Where that period is
+not complete (at the head of a record) the share of each class in the training split is given instead, or the quantiles
+and the mean of its amounts.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from utils import rain_scale
+from utils.amounts import Amounts
 from utils.class_labels import check_labels
 from utils.errors import DataError
 
@@ -79,3 +82,42 @@ class Model:
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take the shares that `state` returned."""
         self._share = state["share"].double().numpy().copy()
+
+
+class AmountModel:
+    """The amount of the previous period, as if it were certain.
+
+    Args:
+        config: object with `n_quantiles`.
+    """
+
+    kind: ClassVar[str] = "reference"
+    needs: ClassVar[tuple[str, ...]] = ("past_mm",)
+
+    def __init__(self, config: Any) -> None:
+        self.levels = rain_scale.levels(int(config.n_quantiles))
+        self._quantile, self._mean = np.zeros(len(self.levels)), np.zeros(())
+
+    def fit(self, inputs: Mapping[str, np.ndarray], amount_mm: np.ndarray) -> None:  # noqa: ARG002 - as above
+        """Store quantiles and mean of the training split for samples whose past is not known.
+
+        Args:
+            inputs: not used.
+            amount_mm: `(N,)` rain in millimetres, N at least 1.
+        """
+        self._quantile, self._mean = np.quantile(amount_mm, self.levels), np.asarray(np.mean(amount_mm))
+
+    def predict_amounts(self, inputs: Mapping[str, np.ndarray]) -> Amounts:
+        """Repeat `past_mm` `(N,)`, in millimetres, NaN where it is not known."""
+        past = np.asarray(inputs["past_mm"], dtype=np.float64)
+        known = np.isfinite(past)
+        quantiles = np.where(known[:, None], past[:, None], self._quantile)
+        return Amounts(quantiles, np.where(known, past, self._mean))
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """`quantile` `(n_quantiles,)` and `mean` `()` of the training split, in millimetres."""
+        return {"quantile": torch.from_numpy(self._quantile.copy()), "mean": torch.from_numpy(self._mean.copy())}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take what `state` returned."""
+        self._quantile, self._mean = (state[name].double().numpy().copy() for name in ("quantile", "mean"))

@@ -2,7 +2,9 @@
 
 Axes: B batch, L time steps, C or V variables, N tokens, P token length, D width, M marks of the init_time and region.
 
-The encoder keeps the published names (142 tensors at full size) and the head adds six, ``classifier.*``.
+The encoder keeps the published names (142 tensors at full size) and the head adds six, ``classifier.*``: norm 0, linear
+layers 1 and 4. With ``--head projection`` there are six others in their place, ``projection.*``: linear layers 0 and 4,
+norm 1. A head has as many outputs as it is asked for: logits of classes, or quantiles of the rain.
 Options that need more parameters add them under new names or widen the head; the default adds nothing.
 """
 
@@ -51,8 +53,15 @@ class Config(timer_xl.Config):
     layer_mixing: Literal["mean", "learned"] = field(
         default="mean", metadata={"help": "with encoder_features all_layers: their mean, or learned shares"}
     )
-    head_hidden: int = field(default=128, metadata={"help": "width inside the classifier's head"})
-    head_dropout: float = field(default=0.1, metadata={"help": "dropout inside the classifier's head"})
+    head: Literal["classifier", "projection"] = field(
+        default="classifier",
+        metadata={
+            "help": "last layers: classifier (norm, linear, GELU, dropout, linear), or projection (linear, norm, ReLU, "
+            "dropout, linear); either has one output per class, or per quantile in a regression"
+        },
+    )
+    head_hidden: int = field(default=128, metadata={"help": "width inside the head"})
+    head_dropout: float = field(default=0.1, metadata={"help": "dropout inside the head"})
     head_init_std: float = field(default=0.01, metadata={"help": "deviation of the head's initial weights"})
     level_statistics: bool = field(
         default=False,
@@ -84,6 +93,7 @@ class Config(timer_xl.Config):
             if getattr(self, name) is not None:
                 require_positive(name, getattr(self, name))
         require_share("head_dropout", self.head_dropout)
+        require_choice("head", self.head, ("classifier", "projection"))
         require_choice("pooling", self.pooling, ("mean", "last", "attention"))
         require_choice("variate_pooling", self.variate_pooling, ("mean", "concat"))
         require_choice("encoder_features", self.encoder_features, ("forecast", "states", "all_layers"))
@@ -146,9 +156,11 @@ class Model(timer_xl.Model):
         for layer in (inner, outer):
             nn.init.normal_(layer.weight, std=config.head_init_std)
             nn.init.zeros_(layer.bias)
-        self.classifier = nn.Sequential(
-            nn.LayerNorm(pooled_width), inner, nn.GELU(), nn.Dropout(config.head_dropout), outer
-        )
+        dropout = nn.Dropout(config.head_dropout)
+        if config.head == "projection":
+            self.projection = nn.Sequential(inner, nn.LayerNorm(config.head_hidden), nn.ReLU(), dropout, outer)
+        else:
+            self.classifier = nn.Sequential(nn.LayerNorm(pooled_width), inner, nn.GELU(), dropout, outer)
 
     def forward(
         self,
@@ -263,11 +275,14 @@ class Model(timer_xl.Model):
     def classify(self, encoded: torch.Tensor, extras: Sequence[torch.Tensor] = ()) -> torch.Tensor:
         """Apply all that comes after the encoder: pooling and head, to what `encode` and `extras` gave.
 
-        The extras join after the head's norm, which would mix their levels with the encoder's.
+        The extras join after the classifier's norm, which would mix their levels with the encoder's; the projection
+        has a linear layer before its norm, so they join at its beginning.
         """
+        pooled = self.pool(encoded)
+        if self.config.head == "projection":
+            return _clamped(self.projection(_joined(pooled, extras)), self.config.clamp_logits)
         first_norm, *rest = self.classifier
-        normed = first_norm(self.pool(encoded))
-        hidden = torch.cat([normed, *extras], dim=1) if extras else normed
+        hidden = _joined(first_norm(pooled), extras)
         for module in rest:
             hidden = module(hidden)
         return _clamped(hidden, self.config.clamp_logits)
@@ -298,6 +313,11 @@ class Model(timer_xl.Model):
 def _clamped(x: torch.Tensor, limit: float | None) -> torch.Tensor:
     """Clamp at +-`limit`, NaN staying NaN; without a limit the tensor itself."""
     return x if limit is None else x.clamp(-limit, limit)
+
+
+def _joined(features: torch.Tensor, extras: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Put extras `(B, width)` beside features `(B, width)`; without any, the features themselves."""
+    return torch.cat([features, *extras], dim=1) if extras else features
 
 
 def _whole_steps(hours: int, step_hours: int) -> int:

@@ -82,6 +82,22 @@ def test_prediction_repeats_what_the_run_said_about_the_same_hours(
     assert (both["observed_class"] == both["observed_class_again"]).all()
 
 
+@pytest.mark.parametrize("model", ["persistence", "residual_mlp"])
+def test_a_regression_predicts_amounts_of_new_files_as_it_did_in_its_test(
+    project: Path, tmp_path: Path, model: str
+) -> None:
+    """Amounts from another preparation of the same hours must be the same, and end with the hour that is wanted."""
+    run = train(project, "--task_name", "regression", "--model", model)
+    frame = predict(run, project / "era5", tmp_path / "amounts")
+    known = pd.read_csv(run / "predictions.csv", parse_dates=["init_time"])
+    both = known.merge(frame, on=["init_time", "region"], suffixes=("", "_again"))
+    assert len(both) == len(known) > 50
+    for name in ("median_mm", "mean_mm", "quantile_94.44_mm", "probability_0.1mm"):
+        assert np.allclose(both[name], both[f"{name}_again"], atol=1e-4, rtol=1e-4), name
+    newest = frame[frame["init_time"] == frame["init_time"].max()]
+    assert newest["observed_precipitation_mm"].isna().all() and (newest["median_mm"] >= 0).all()
+
+
 def test_netcdf_and_csv_hold_the_same_forecasts(trained: Path) -> None:
     """Two files that disagree are worse than one."""
     frame = pd.read_csv(trained / "predictions.csv", parse_dates=["init_time"])

@@ -172,7 +172,10 @@ def format_table(scores: Mapping[str, Any], *, is_brief: bool = False) -> str:
     if "thresholds" not in scores:
         return "\n".join(of_event(scores))
     classes = scores["classes"]
-    names = ("accuracy", "macro_f1", "balanced_accuracy", "matthews_correlation")
+    names = (
+        "accuracy", "macro_f1", "balanced_accuracy", "matthews_correlation", "ranked_probability_score",
+        "ranked_probability_skill_score",
+    )  # fmt: skip
     lines = [f"classes, n = {classes['n']}: " + ", ".join(f"{name} {_text(classes[name], 3)}" for name in names)]
     if classes["constant_answer"]:
         lines.append(_CONSTANT)

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from utils.contingency import contingency_scores, ratio
 from utils.event_scores import number, score
 from utils.forecasts import SEASONS, ClassForecasts, Forecasts, check_values, hour_of, month_of, season_of
+from utils.ranked_probability import ranked_probability_scores
 from utils.score_info import SCORES, format_table
 
 __all__ = [
@@ -120,13 +121,14 @@ def score_groups(forecasts: Forecasts, key: np.ndarray, names: Sequence[str] = (
 
 
 def class_scores(forecasts: ClassForecasts) -> dict[str, Any]:
-    """Accuracy, macro F1, balanced accuracy and Matthews correlation (R_K) of the classes, with the confusion matrix.
+    """Accuracy, macro F1, balanced accuracy, Matthews correlation (R_K) and ranked probability score of the classes.
 
     Source: Gorodkin (2004), Comparing two K-category assignments by a K-category correlation coefficient.
 
     Returns:
         `n`, `base_rate` (share of each class), `confusion_matrix` (rows observed, columns forecast), `constant_answer`
-        and the four scores; None where a class was never observed (or, for macro F1, nor forecast).
+        and the scores; None where a class was never observed (or, for macro F1, nor forecast). The ranked probability
+        score also of climatology and persistence.
     """
     observed, predicted = np.asarray(forecasts.observed).astype(np.int64), forecasts.predicted_class()
     n_classes = len(forecasts.threshold_mm) + 1
@@ -145,4 +147,5 @@ def class_scores(forecasts: ClassForecasts) -> dict[str, Any]:
         "macro_f1": number(f1.mean()),
         "balanced_accuracy": number(recall.mean()),
         "matthews_correlation": correlation if np.count_nonzero(seen) > 1 else None,
+        **ranked_probability_scores(forecasts),
     }

@@ -79,6 +79,8 @@ def examine_labels(suspect: Suspect) -> Cause | str:
     if not isinstance(suspect.windows, WindowSet):
         return ""
     labels = suspect.windows.labels[suspect.ids]
+    if not suspect.n_classes:
+        return _examine_amounts(suspect, suspect.windows, labels)
     wrong = (labels < 0) | (labels >= suspect.n_classes)
     if not bool(wrong.any()):
         return f"the labels are innocent: each is a class from 0 to {suspect.n_classes - 1}" if suspect.is_sound else ""
@@ -100,6 +102,31 @@ def examine_labels(suspect: Suspect) -> Cause | str:
         windows.labels = windows.labels.clamp(0, suspect.n_classes - 1)
 
     return Cause(finding, suspect.on_copy(clamp), "with those labels replaced by a class")
+
+
+def _examine_amounts(suspect: Suspect, windows: WindowSet, amounts: torch.Tensor) -> Cause | str:
+    """Return targets that are no amount of rain as a cause, or a sentence that clears them."""
+    wrong = ~(torch.isfinite(amounts) & (amounts >= 0))
+    if not bool(wrong.any()):
+        return "the targets are innocent: each is an amount of rain" if suspect.is_sound else ""
+    sample = int(wrong.nonzero()[0])
+    window = int(suspect.ids[sample])
+    finding = Finding(
+        code="TARGET_RANGE",
+        severity="error",
+        what=f"{int(wrong.sum())} targets of this batch are no amount of rain.",
+        where=f"sample {sample} of {suspect.name}, window {suspect.number_of(sample)}, region "
+        f"{windows.regions[windows.index.region[window]]}, init time {windows.index.init_time[window]}",
+        evidence=f"target {float(amounts[sample])} mm",
+        next_command="prepare the table again (bash scripts/prepare_era5.sh)",
+        figures={"targets": [str(float(value)) for value in amounts[wrong][:5]]},
+    )
+
+    def without_rain(windows: WindowSet) -> None:
+        possible = torch.isfinite(windows.labels) & (windows.labels >= 0)
+        windows.labels = torch.where(possible, windows.labels, torch.zeros_like(windows.labels))
+
+    return Cause(finding, suspect.on_copy(without_rain), "with those targets replaced by no rain")
 
 
 def extreme_cells(suspect: Suspect, limit: float) -> Cells | None:

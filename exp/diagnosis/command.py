@@ -14,7 +14,7 @@ from data_provider.splits import SplitConfig
 from exp.diagnosis import bundle, preflight, record
 from exp.diagnosis.attribution import attribute
 from exp.diagnosis.report import Diagnosis
-from exp.finished_runs import is_forecast
+from exp.finished_runs import is_forecast, task_of
 from exp.forecast_config import ForecastConfig
 from exp.openltm_flags import OpenLTMFlags
 from exp.settings import Settings
@@ -39,6 +39,7 @@ def diagnose(settings: Settings) -> Path:
         ForeseenError: what was found to be wrong, after the report is written.
     """
     _refuse_series(settings)
+    _refuse_amounts(settings)
     device = choose_device(settings.run.device, settings.run.gpu)
     if settings.diagnose.bundle:
         return _open_bundle(Path(settings.diagnose.bundle), settings)
@@ -53,7 +54,7 @@ def diagnose(settings: Settings) -> Path:
 def _refuse_series(settings: Settings) -> None:
     """Refuse a training on series: the checks here read tables with a label, and models with classes."""
     run = settings.predict.run
-    if settings.run.model in models.NOT_CLASSIFIERS:
+    if settings.run.model in models.OF_SERIES:
         where = f"--model {settings.run.model}"
     elif run and (Path(run) / "config.json").is_file() and is_forecast(read_json(Path(run) / "config.json")):
         where = f"--run {run}"
@@ -69,6 +70,29 @@ def _refuse_series(settings: Settings) -> None:
             next_command="python run.py --task_name forecast --guard_level full and the other flags of the training: "
             "it names the first tensor that is not finite",
         )
+
+
+def _refuse_amounts(settings: Settings) -> None:
+    """Refuse a regression: the checks of its targets are made by the training, under the name of its task."""
+    run = settings.predict.run
+    stored = Path(run) / "config.json" if run else None
+    if "n_quantiles" in settings.given:
+        where = "--n_quantiles"
+    elif settings.run.model in models.AMOUNTS_ONLY:
+        where = f"--model {settings.run.model}"
+    elif stored is not None and stored.is_file() and task_of(read_json(stored)["flags"]) == "regression":
+        where = f"--run {run}"
+    else:
+        return
+    raise UsageError(
+        "CONFIG",
+        "This diagnosis looks at trainings that say whether it rains, and this is one of amounts.",
+        where=where,
+        evidence="a regression makes the same checks, those of its amounts too, before its first step, and writes "
+        "diagnosis.json and its page",
+        next_command="python run.py --task_name regression and the other flags of the training; --bundle opens a bad "
+        "step of any run",
+    )
 
 
 def new_folder(settings: Settings) -> Path:

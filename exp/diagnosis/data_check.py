@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from data_provider.amounts import with_amounts
 from data_provider.cutting import CutTable, cut_table
 from data_provider.factory import Splits, place_table, splits_of
 from data_provider.rain_table import RainTable, read_table_leniently
@@ -75,12 +76,13 @@ def examine(settings: Settings, context_length: int, device: torch.device) -> Da
     except DataError as error:
         found.append(Finding.from_error(error))
     else:
-        found += inspect_splits(report.cut, settings.cleaning, batch_size=batch_size)
+        found += inspect_splits(report.cut, settings.cleaning, batch_size=batch_size, of_amounts=settings.is_regression)
         report.ranges = _ranges(describe_columns(report.cut))
     order = ("error", "warning", "handled", "information")
     report.findings = sorted(told_once(found), key=lambda finding: order.index(finding.severity))
     if report.cut is not None and all(len(report.cut.whole_windows(split)) for split in (TRAIN, VALIDATION, TEST)):
-        report.splits = splits_of(report.cut, device, findings=tuple(report.findings))
+        splits = splits_of(report.cut, device, findings=tuple(report.findings))
+        report.splits = with_amounts(splits) if settings.is_regression else splits
     report.check = _answer(report, table, time.monotonic() - started)
     return report
 

@@ -50,7 +50,8 @@ class Explainer:
             outcome.norm,
             _name(outcome.step),
         )
-        sizes = {"step_hours": self.dimensions.step_hours, "n_classes": self.dimensions.n_classes}
+        n_classes = 0 if self.settings.is_regression else self.dimensions.n_classes
+        sizes = {"step_hours": self.dimensions.step_hours, "n_classes": n_classes}
         try:
             suspect = suspect_of_step(trainer, outcome, self.variables, **sizes)
             suspect = replace(suspect, is_loaded=self.settings.run.adaptation)

@@ -40,7 +40,7 @@ def suspect_of(
         ids=ids,
         variables=variables,
         step_hours=forecaster.dimensions.step_hours,
-        n_classes=forecaster.dimensions.n_classes,
+        n_classes=forecaster.target_classes,
         name=name,
     )
 

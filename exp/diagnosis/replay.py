@@ -54,7 +54,7 @@ class Suspect:
         ids: `(B,)` windows of the batch.
         variables: names of the V inputs.
         step_hours: hours between rows.
-        n_classes: classes of the label.
+        n_classes: classes of the label, 0 where it is an amount of rain or a series.
         random_state: generators before the forward pass; None where chance does not matter.
         loss_scale: of float16, None without.
         past: gives what is known of the weights before.
@@ -185,7 +185,7 @@ class Replay:
 def replay(suspect: Suspect) -> Replay:
     """Take the step again without updating anything but the gradients of the suspect's own model.
 
-    Generators are put back afterwards. Labels must be classes.
+    Generators are put back afterwards. Labels must be what `examine_labels` clears: classes, or amounts.
     """
     result = Replay()
     device = suspect.windows.device

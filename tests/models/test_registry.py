@@ -32,6 +32,37 @@ def test_every_entry_keeps_the_contract(name):
     assert models.kind(name) in ("network", "reference")
 
 
+@pytest.mark.parametrize("name", models.regressors())
+def test_every_model_of_amounts_keeps_the_contract(name):
+    """A reference of amounts without one of these would fail in the middle of a run."""
+    module = models.load(name)
+    if models.kind(name) == "network":
+        return
+    model = module.AmountModel
+    assert model.kind == "reference" and set(model.needs) <= {"features", "region", "month", "past_mm"}
+    assert all(callable(getattr(model, part)) for part in ("fit", "predict_amounts", "state", "load_state"))
+
+
+def test_the_lists_of_models_say_what_the_files_hold():
+    """The help would offer a model for a task that it cannot do."""
+    for name in models.names():
+        module = models.load(name)
+        is_network = name not in models.AMOUNTS_ONLY and module.Model.kind == "network"
+        assert (name in models.classifiers()) == (hasattr(module, "Model") and name not in models.OF_SERIES)
+        wanted = hasattr(module, "AmountModel") or (is_network and name not in models.OF_SERIES)
+        assert (name in models.regressors()) == wanted
+
+
+def test_a_model_is_not_built_for_a_task_it_cannot_do():
+    """A mistake would end in an AttributeError, and not in the name of a model that can."""
+    with pytest.raises(UsageError, match="ridge_regression tells amounts") as caught:
+        models.build("ridge_regression", None)
+    assert "--task_name regression" in caught.value.next_command
+    with pytest.raises(UsageError, match="logistic_regression tells classes") as caught:
+        models.build_for_amounts("logistic_regression", None)
+    assert "ridge_regression" in caught.value.next_command
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_build_makes_the_model_of_that_file(name):
     """Import by file name must not return another model."""

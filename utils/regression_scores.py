@@ -1,0 +1,138 @@
+"""Scores of forecast amounts of rain: a thin layer over `scores`, always beside climatology and persistence.
+
+A score that is undefined is None, never 0 or NaN. The meaning of each is in `regression_score_info.AMOUNT_SCORES`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from utils.amounts import AmountForecasts, Amounts
+from utils.forecasts import month_of
+from utils.regression_score_info import AMOUNT_SCORES, format_amounts
+
+__all__ = ["AMOUNT_SCORES", "format_amounts", "score", "score_table", "smape"]
+
+
+def score_table(forecasts: AmountForecasts, rain_threshold_mm: float) -> dict[str, Any]:
+    """Scores overall, by region and by calendar month of init_time, and overall of both references.
+
+    Args:
+        forecasts: of one split.
+        rain_threshold_mm: from how much on the base rate counts a case as rain.
+
+    Returns:
+        `{"overall": scores, "by_region": {name: scores}, "by_month": {"01": scores}, "references": {name: scores}}`.
+    """
+    groups = {"by_region": np.asarray(forecasts.region), "by_month": month_of(forecasts.init_time)}
+    return {
+        "overall": score(forecasts, rain_threshold_mm),
+        **{
+            title: {name: score(part, rain_threshold_mm) for name, part in _groups(forecasts, key)}
+            for title, key in groups.items()
+        },
+        "references": {name: score(forecasts, rain_threshold_mm, of=name) for name in ("climatology", "persistence")},
+    }
+
+
+def score(forecasts: AmountForecasts, rain_threshold_mm: float, of: str = "forecast") -> dict[str, Any]:
+    """All scores of one set of forecasts, ready for JSON.
+
+    Args:
+        forecasts: beside what fell.
+        rain_threshold_mm: from how much on the base rate counts a case as rain.
+        of: `forecast`, `climatology` or `persistence`.
+
+    Returns:
+        `n`, `base_rate`, `rain_threshold_mm`, `mean_observed` in millimetres, `constant_answer` (the same is said every
+        time, so no score of it is skill) and every name of `AMOUNT_SCORES`; None where undefined.
+    """
+    amounts: Amounts = getattr(forecasts, of)
+    observed = np.asarray(forecasts.observed, dtype=np.float64)
+    n = observed.size
+    result: dict[str, Any] = {
+        "n": n,
+        "base_rate": float((observed >= rain_threshold_mm).mean()) if n else None,
+        "rain_threshold_mm": float(rain_threshold_mm),
+        "mean_observed": float(observed.mean()) if n else None,
+        "constant_answer": amounts.is_constant,
+    }
+    if not n:
+        return result | dict.fromkeys(AMOUNT_SCORES)
+    own, reference = _of_distribution(amounts, observed), _of_distribution(forecasts.climatology, observed)
+    return (
+        result
+        | _of_mean(amounts.mean, observed)
+        | own
+        | {
+            "smape": smape(amounts.median, observed),
+            "mae_skill_score": _skill(own, reference, "mean_absolute_error"),
+            "crps_skill_score": _skill(own, reference, "continuous_ranked_probability_score"),
+        }
+    )
+
+
+def smape(forecast: np.ndarray, observed: np.ndarray) -> float:
+    """Return the symmetric mean absolute percentage error as a share, 0 to 2.
+
+    Each error is divided by the mean of forecast and observed amount. Where both are zero that is 0 / 0: a dry day
+    that was forecast dry is no error and counts 0. A forecast of any rain on a dry day counts 2, however little it is,
+    so on rain this score speaks of dry days more than of amounts.
+
+    Args:
+        forecast: `(N,)` in millimetres, N at least 1.
+        observed: `(N,)` in millimetres.
+    """
+    middle = (np.abs(forecast) + np.abs(observed)) / 2
+    error = np.abs(forecast - observed)
+    return float(np.divide(error, middle, out=np.zeros(len(middle)), where=middle > 0).mean())
+
+
+def _of_distribution(amounts: Amounts, observed: np.ndarray) -> dict[str, float]:
+    """Error of the median, and CRPS of the K quantiles as K equally likely values, which is twice the quantile loss."""
+    import xarray as xr
+    from scores.continuous import mae
+    from scores.probability import crps_for_ensemble
+
+    happened = xr.DataArray(observed, dims="sample")
+    quantiles = xr.DataArray(np.asarray(amounts.quantiles, dtype=np.float64), dims=("sample", "quantile"))
+    return {
+        "mean_absolute_error": float(mae(xr.DataArray(amounts.median, dims="sample"), happened)),
+        "continuous_ranked_probability_score": float(
+            crps_for_ensemble(quantiles, happened, ensemble_member_dim="quantile", method="ecdf")
+        ),
+    }
+
+
+def _of_mean(mean: np.ndarray, observed: np.ndarray) -> dict[str, float | None]:
+    """Scores of squares, and the correlation."""
+    import xarray as xr
+    from scores.continuous import additive_bias, rmse
+    from scores.continuous.correlation import pearsonr
+    from sklearn.metrics import r2_score
+
+    said, happened = (xr.DataArray(np.asarray(values, dtype=np.float64), dims="sample") for values in (mean, observed))
+    varies = np.ptp(observed) > 0
+    return {
+        "root_mean_squared_error": float(rmse(said, happened)),
+        "bias": float(additive_bias(said, happened)),
+        "r2": float(r2_score(observed, mean)) if varies else None,
+        "correlation": _number(float(pearsonr(said, happened))) if varies and np.ptp(mean) > 0 else None,
+    }
+
+
+def _skill(own: dict[str, float], reference: dict[str, float], name: str) -> float | None:
+    return 1 - own[name] / reference[name] if reference[name] > 0 else None
+
+
+def _groups(forecasts: AmountForecasts, key: np.ndarray) -> Iterator[tuple[str, AmountForecasts]]:
+    for name in np.unique(key):
+        yield str(name), forecasts.select(key == name)
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
