@@ -20,7 +20,17 @@ from data_provider.factory import SPLIT_NAMES, Splits
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import require_table
 from data_provider.splits import Boundaries
-from exp import figures, forecasters, rain_splits, resume, run_description, scoring, training_run, transfer
+from exp import (
+    figures,
+    forecasters,
+    peak_memory,
+    rain_splits,
+    resume,
+    run_description,
+    scoring,
+    training_run,
+    transfer,
+)
 from exp.diagnosis import command, preflight
 from exp.diagnosis.explain import Explainer
 from exp.diagnosis.report import Diagnosis
@@ -260,9 +270,7 @@ def _score_and_write(
 ) -> dict[str, Any]:
     """Score, draw, write; scores.json comes last, since it marks a run as finished."""
     result = scoring.evaluate(forecaster, splits, settings.verification.cut_score)
-    scoring.write_probabilities(
-        folder / "predictions", splits.table, splits.test.index, result.probability, result.cuts, result.forecasts
-    )
+    scoring.write_evaluation(folder, splits, result)
     drawn = _draw(folder, history, result, settings, splits)
     scores = {
         "model": settings.run.model,
@@ -271,7 +279,7 @@ def _score_and_write(
         "threshold_mm": splits.table.thresholds_mm,
         "lead_time_hours": splits.table.lead_time_hours,
         "accumulation_hours": splits.table.accumulation_hours,
-        **(facts or {"cost": forecaster.cost(), "skipped_steps": sum(row["skipped_steps"] for row in history)}),
+        **(facts or _training_facts(forecaster, splits.test.device, history)),
         "cut": result.cuts,
         "cut_score": result.cut_score,
         "collapsed": result.is_collapsed,
@@ -282,6 +290,13 @@ def _score_and_write(
     run_directory.write_json(folder / run_directory.FINISHED_FILE, scores)
     _report(folder, scores, drawn, splits, is_brief=is_brief)
     return scores
+
+
+def _training_facts(forecaster: Forecaster, device: torch.device, history: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "cost": forecaster.cost() | peak_memory.until_now(device),
+        "skipped_steps": sum(row["skipped_steps"] for row in history),
+    }
 
 
 def _draw(

@@ -37,6 +37,8 @@ class Evaluation:
         test: score table of the test split.
         forecasts: test forecasts beside observations and climatology.
         probability: `(N, n_classes)` of the test split.
+        validation_forecasts: validation forecasts beside observations and climatology.
+        validation_probability: `(M, n_classes)` of the validation split.
     """
 
     cuts: tuple[float, ...]
@@ -45,6 +47,8 @@ class Evaluation:
     test: dict[str, Any]
     forecasts: Forecasts | ClassForecasts
     probability: np.ndarray
+    validation_forecasts: Forecasts | ClassForecasts
+    validation_probability: np.ndarray
 
     @property
     def is_collapsed(self) -> bool:
@@ -67,6 +71,8 @@ def evaluate(forecaster: Forecaster, splits: Splits, cut_score: str) -> Evaluati
         test=verification.score_table(forecasts),
         forecasts=forecasts,
         probability=on_test,
+        validation_forecasts=validation,
+        validation_probability=on_validation,
     )
 
 
@@ -122,6 +128,7 @@ def write_probabilities(
     probability: np.ndarray,
     cuts: tuple[float, ...],
     forecasts: Forecasts | ClassForecasts | None = None,
+    as_netcdf: bool = True,
 ) -> pd.DataFrame:
     """Write probabilities with their times and regions as CSV and, where xarray is installed, as NetCDF.
 
@@ -133,6 +140,7 @@ def write_probabilities(
         cuts: probability from which on each threshold is forecast to be reached.
         forecasts: of a scored split: its climatology and persistence are written too, so that all scores can be made
             again from the file alone.
+        as_netcdf: write the NetCDF file too.
 
     Returns:
         One row per init time and region, as written.
@@ -160,8 +168,19 @@ def write_probabilities(
     write_whole(
         stem.with_name(stem.name + ".csv"), lambda path: frame.to_csv(path, index=False, date_format=TIME_FORMAT)
     )
-    _write_netcdf(stem.with_name(stem.name + ".nc"), frame, table, cuts)
+    if as_netcdf:
+        _write_netcdf(stem.with_name(stem.name + ".nc"), frame, table, cuts)
     return frame
+
+
+def write_evaluation(folder: Path, splits: Splits, result: Evaluation) -> None:
+    """Write the test forecasts of a run, and those of validation, which an ensemble finds its weights on."""
+    table, cuts = splits.table, result.cuts
+    write_probabilities(folder / "predictions", table, splits.test.index, result.probability, cuts, result.forecasts)
+    write_probabilities(
+        folder / "validation_predictions", table, splits.validation.index, result.validation_probability, cuts,
+        result.validation_forecasts, as_netcdf=False,
+    )  # fmt: skip
 
 
 def _write_netcdf(path: Path, frame: pd.DataFrame, table: RainTable, cuts: tuple[float, ...]) -> None:
