@@ -62,6 +62,13 @@ SCORES: dict[str, ScoreInfo] = {
     "critical_success_index": ScoreInfo(
         "a / (a + b + c)", "0 to 1", "1", "Gilbert (1884); " + _WWRP, "rain neither observed nor forecast"
     ),
+    "equitable_threat_score": ScoreInfo(
+        "(a - r) / (a + b + c - r) with r = (a + b)(a + c) / n, the hits of chance",
+        "-1/3 to 1",
+        "1",
+        "Gilbert (1884); " + _WWRP + " (Gilbert skill score)",
+        "one class alone in forecasts and observations",
+    ),
     "heidke_skill_score": ScoreInfo(
         "2(ad - bc) / ((a + c)(c + d) + (a + b)(b + d))",
         "-1 to 1",
@@ -78,6 +85,46 @@ SCORES: dict[str, ScoreInfo] = {
         "1",
         "Murphy (1973); Wilks (2019), Statistical Methods in the Atmospheric Sciences",
         "the climatology is itself perfect, or no samples",
+    ),
+    "brier_skill_score_persistence": ScoreInfo(
+        "1 - brier_score / brier_score of persistence",
+        "-infinity to 1",
+        "1",
+        "Murphy (1973); Wilks (2019), Statistical Methods in the Atmospheric Sciences",
+        "persistence is itself perfect, or no samples",
+    ),
+    "reliability": ScoreInfo(
+        "mean of (P - O)^2, where P and O are the mean p and the mean o of the case's bin; bins are 0 to 0.1, ..., "
+        "0.9 to 1",
+        "0 to 1",
+        "0",
+        "Murphy (1973)",
+        _NO_SAMPLES,
+    ),
+    "resolution": ScoreInfo(
+        "mean of (O - s)^2, where O is the mean o of the case's bin (of ten) and s that of all cases",
+        "0 to 0.25",
+        "uncertainty",
+        "Murphy (1973)",
+        _NO_SAMPLES,
+    ),
+    "uncertainty": ScoreInfo(
+        "s(1 - s), where s is the mean o; a property of the weather alone",
+        "0 to 0.25",
+        "-",
+        "Murphy (1973)",
+        _NO_SAMPLES,
+    ),
+    "expected_calibration_error": ScoreInfo(
+        "mean of the distance of P and O, as in reliability", "0 to 1", "0", "Naeini et al. (2015)", _NO_SAMPLES
+    ),
+    "maximum_economic_value": ScoreInfo(
+        "largest V over the cost/loss ratios k = 0.01, 0.02, ..., 0.99: V = (min(kn, a + c) - k(a + b) - c) / "
+        "(min(kn, a + c) - k(a + c)), a to d for rain said where p >= k",
+        "-infinity to 1",
+        "1",
+        "Richardson (2000)",
+        _ONE_CLASS,
     ),
     "roc_auc": ScoreInfo(
         "probability that a rain case got a higher p than a dry case, ties counted half",

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from utils.contingency import contingency_scores, ratio
+from utils.event_scores import number, score
 from utils.forecasts import ClassForecasts, Forecasts, check_values, month_of
 from utils.score_info import SCORES, format_table
 
@@ -24,13 +26,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-# Names of the counts as the `scores` package wants them.
-_COUNTS = {"hits": "tp_count", "misses": "fn_count", "false_alarms": "fp_count", "correct_negatives": "tn_count"}
-_FROM_SCORES = (
-    "accuracy", "precision", "recall", "probability_of_detection", "false_alarm_ratio",
-    "probability_of_false_detection", "critical_success_index", "heidke_skill_score", "peirce_skill_score",
-    "frequency_bias",
-)  # fmt: skip
 CUT_SCORES = (
     "macro_f1", "heidke_skill_score", "peirce_skill_score", "critical_success_index", "f1", "accuracy",
     "matthews_correlation",
@@ -85,66 +80,6 @@ def choose_cut(probability: ArrayLike, observed: ArrayLike, score: str = "macro_
     return float(cuts[best[np.argmin(np.abs(cuts[best] - 0.5))]])
 
 
-def contingency_scores(table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """All scores of many 2x2 tables at once.
-
-    Args:
-        table: `hits`, `misses`, `false_alarms`, `correct_negatives`, each `(G,)`.
-
-    Returns:
-        name -> `(G,)` scores, NaN where undefined.
-    """
-    import xarray as xr
-    from scores.categorical import BasicContingencyManager
-
-    hits, misses, false_alarms, negatives = (np.asarray(table[name], dtype=np.float64) for name in _COUNTS)
-    rain, dry, forecast, silent = hits + misses, false_alarms + negatives, hits + false_alarms, misses + negatives
-    counts = {_COUNTS[name]: xr.DataArray(np.asarray(table[name], dtype=np.float64), dims="table") for name in _COUNTS}
-    counts["total_count"] = xr.DataArray(rain + dry, dims="table")
-    manager = BasicContingencyManager(counts)
-    result = {name: getattr(manager, name)().to_numpy() for name in _FROM_SCORES}
-    # 1 / n * n * n is not always n: without this, a constant forecast of a constant observation could score 0 or 1.
-    result["heidke_skill_score"] = np.where(rain * silent + forecast * dry > 0, result["heidke_skill_score"], np.nan)
-    errors = misses + false_alarms
-    result["f1"] = _ratio(2 * hits, 2 * hits + errors)
-    result["macro_f1"] = (result["f1"] + _ratio(2 * negatives, 2 * negatives + errors)) / 2
-    result["balanced_accuracy"] = (_ratio(hits, rain) + _ratio(negatives, dry)) / 2
-    # Square roots one by one: the product of four counts of 100,000 samples would lose digits.
-    scale = np.sqrt(rain * dry) * np.sqrt(forecast * silent)
-    correlation = _ratio(hits * negatives - misses * false_alarms, np.where(scale > 0, scale, 1.0))
-    result["matthews_correlation"] = np.where(rain * dry > 0, correlation, np.nan)
-    return result
-
-
-def score(forecasts: Forecasts) -> dict[str, Any]:
-    """All scores of one set of forecasts, ready for JSON.
-
-    Returns:
-        `n`, `base_rate`, `cut`, `contingency_table`, `predicted_rain_share`, `constant_answer` (the forecast says the
-        same every time, so no score of it is skill) and every name of `score_info.SCORES`; None where undefined.
-    """
-    observed = np.asarray(forecasts.observed).astype(bool)
-    predicted = np.asarray(forecasts.probability) >= forecasts.cut
-    table = {
-        "hits": int((predicted & observed).sum()),
-        "misses": int((~predicted & observed).sum()),
-        "false_alarms": int((predicted & ~observed).sum()),
-        "correct_negatives": int((~predicted & ~observed).sum()),
-    }
-    n = observed.size
-    result: dict[str, Any] = {
-        "n": n,
-        "base_rate": float(observed.mean()) if n else None,
-        "cut": float(forecasts.cut),
-        "contingency_table": table,
-        "predicted_rain_share": float(predicted.mean()) if n else None,
-        "constant_answer": bool(np.unique(predicted).size < 2),
-    }
-    contingency = contingency_scores({name: np.array([count]) for name, count in table.items()})
-    result |= {name: _number(value[0]) for name, value in contingency.items()}
-    return result | _brier(forecasts) | _ranking(forecasts)
-
-
 def score_table(forecasts: Forecasts | ClassForecasts) -> dict[str, Any]:
     """Scores overall, by region and by calendar month of init_time.
 
@@ -180,56 +115,21 @@ def class_scores(forecasts: ClassForecasts) -> dict[str, Any]:
     matrix = np.bincount(observed * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
     n, right = int(matrix.sum()), np.diag(matrix)
     seen, said = matrix.sum(1), matrix.sum(0)
-    f1, recall = _ratio(2 * right, seen + said), _ratio(right, seen)
+    f1, recall = ratio(2 * right, seen + said), ratio(right, seen)
     scale = math.sqrt(float(n * n - said @ said)) * math.sqrt(float(n * n - seen @ seen))
     correlation = float(n * right.sum() - said @ seen) / scale if scale else 0.0
     return {
         "n": n,
-        "base_rate": [_number(share) for share in _ratio(seen, np.full(n_classes, n))],
+        "base_rate": [number(share) for share in ratio(seen, np.full(n_classes, n))],
         "confusion_matrix": matrix.tolist(),
         "constant_answer": bool(np.unique(predicted).size < 2),
         "accuracy": float(right.sum() / n) if n else None,
-        "macro_f1": _number(f1.mean()),
-        "balanced_accuracy": _number(recall.mean()),
+        "macro_f1": number(f1.mean()),
+        "balanced_accuracy": number(recall.mean()),
         "matthews_correlation": correlation if np.count_nonzero(seen) > 1 else None,
-    }
-
-
-def _brier(forecasts: Forecasts) -> dict[str, float | None]:
-    if not len(forecasts.observed):
-        return {"brier_score": None, "brier_skill_score": None}
-    import xarray as xr
-    from scores.probability import brier_score
-
-    observed = xr.DataArray(np.asarray(forecasts.observed, dtype=np.float64), dims="sample")
-    value, reference = (
-        float(brier_score(xr.DataArray(np.asarray(probability, dtype=np.float64), dims="sample"), observed))
-        for probability in (forecasts.probability, forecasts.climatology)
-    )
-    return {"brier_score": value, "brier_skill_score": 1 - value / reference if reference > 0 else None}
-
-
-def _ranking(forecasts: Forecasts) -> dict[str, float | None]:
-    if np.unique(forecasts.observed).size < 2:
-        return {"roc_auc": None, "average_precision": None}
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    return {
-        "roc_auc": float(roc_auc_score(forecasts.observed, forecasts.probability)),
-        "average_precision": float(average_precision_score(forecasts.observed, forecasts.probability)),
     }
 
 
 def _groups(forecasts: Forecasts, key: np.ndarray) -> Iterator[tuple[str, Forecasts]]:
     for name in np.unique(key):
         yield str(name), forecasts.select(key == name)
-
-
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Quotient where the denominator is not zero, else NaN."""
-    result = np.full(np.shape(denominator), np.nan)
-    return np.divide(numerator, denominator, out=result, where=np.asarray(denominator) != 0)
-
-
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

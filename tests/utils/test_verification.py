@@ -122,8 +122,9 @@ def test_an_all_dry_month_forecast_dry_has_no_skill_score(n):
     """Rounding in the expected count would turn 0/0 into a Heidke score of 0 or 1 (n = 49 is such a case)."""
     result = verification.score(from_table(0, 0, 0, n))
     undefined = {name for name in SCORES if result[name] is None}
-    assert undefined == set(SCORES) - {"accuracy", "brier_score", "brier_skill_score",
-                                       "probability_of_false_detection"}  # fmt: skip
+    defined = {"accuracy", "brier_score", "brier_skill_score", "probability_of_false_detection",
+               "reliability", "resolution", "uncertainty", "expected_calibration_error"}  # fmt: skip
+    assert undefined == set(SCORES) - defined
     assert result["accuracy"] == 1 and result["constant_answer"]
 
 

@@ -1,0 +1,201 @@
+"""95 % intervals of scores and of differences of scores: a paired block bootstrap over days.
+
+What happens at all regions and hours of a day is one unit, since neighbours share their weather, and units are drawn
+in blocks of days that follow one another, since days do too. Forecasts of one bootstrap are scored on the same draws,
+so that what their days have in common cancels in a difference. Source: Künsch (1989), The jackknife and the bootstrap
+for general stationary observations; Politis and Romano (1992), A circular block-resampling procedure for stationary
+data; Wilks (2019), Statistical Methods in the Atmospheric Sciences, 5.3.5; Hesterberg (2015), What teachers should
+know about the bootstrap (the expanded percentile interval).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from utils.day_sums import DaySums, day_sums
+from utils.errors import UsageError
+from utils.event_scores import score as score_of
+from utils.forecasts import Forecasts
+
+LEVEL = 0.95
+BLOCK_DAYS = 10
+LEAST_BLOCKS = 8
+MOST_UNDEFINED = 0.05
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A score of one forecast minus that of another on the same cases.
+
+    Attributes:
+        value: the difference; None where one of the scores is undefined.
+        low: lower end of its 95 % interval; None without an interval.
+        high: upper end.
+        is_real: the interval leaves out 0; None without an interval. It says nothing of which is the better one:
+            of an error the lower one is.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    is_real: bool | None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends, or None."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The scores of several forecasts on the same draws of days.
+
+    Attributes:
+        forecasts: name -> forecasts of the same instants.
+        weights: `(D, draws)`, how often a draw holds each day; None where there are no intervals.
+        n_blocks: independent blocks that the days amount to.
+        why_none: why there are no intervals; empty where there are.
+    """
+
+    forecasts: Mapping[str, Forecasts]
+    weights: np.ndarray | None
+    n_blocks: float
+    why_none: str = ""
+
+    @cached_property
+    def _sums(self) -> dict[str, DaySums]:
+        return {name: day_sums(each) for name, each in self.forecasts.items()}
+
+    @cached_property
+    def _values(self) -> dict[str, dict[str, float | None]]:
+        return {name: score_of(each) for name, each in self.forecasts.items()}
+
+    @cached_property
+    def _drawn(self) -> dict[str, dict[str, np.ndarray]]:
+        return {name: each.scores(self.weights) for name, each in self._sums.items()}
+
+    def value(self, name: str, score: str) -> float | None:
+        """Score of a forecast on all days; None where undefined."""
+        return self._values[name][score]
+
+    def interval(self, name: str, score: str) -> tuple[float, float] | None:
+        """95 % interval of a score of one forecast.
+
+        Returns:
+            Lower and upper end; None where there are no intervals (`why_none`), the score is undefined, or more than
+            `MOST_UNDEFINED` of the draws leave it undefined.
+        """
+        if self.weights is None or self.value(name, score) is None:
+            return None
+        return self._ends(self._drawn[name][score])
+
+    def intervals(self, name: str) -> dict[str, tuple[float, float] | None]:
+        """95 % intervals of all scores of one forecast."""
+        if self.weights is None:
+            return dict.fromkeys(self._sums[name].scores())
+        return {score: self.interval(name, score) for score in self._drawn[name]}
+
+    def difference(self, one: str, other: str, score: str) -> Difference:
+        """A score of `one` minus that of `other`, on the same draws, with its 95 % interval."""
+        ours, theirs = self.value(one, score), self.value(other, score)
+        if ours is None or theirs is None:
+            return Difference(None, None, None, None)
+        ends = self._ends(self._drawn[one][score] - self._drawn[other][score]) if self.weights is not None else None
+        if ends is None:
+            return Difference(ours - theirs, None, None, None)
+        return Difference(ours - theirs, *ends, is_real=not ends[0] <= 0 <= ends[1])
+
+    def _ends(self, drawn: np.ndarray) -> tuple[float, float] | None:
+        known = drawn[np.isfinite(drawn)]
+        if len(known) < (1 - MOST_UNDEFINED) * len(drawn):
+            return None
+        tail = _tail(self.n_blocks)
+        low, high = np.quantile(known, [tail, 1 - tail])
+        return float(low), float(high)
+
+
+def bootstrap(
+    forecasts: Mapping[str, Forecasts], draws: int = 1000, block_days: int = BLOCK_DAYS, seed: int = 0
+) -> Draws:
+    """Draw days in blocks, for the intervals of all scores of forecasts and of differences between them.
+
+    Args:
+        forecasts: name -> forecasts, all of the same instants, in any order.
+        draws: 0 makes no intervals.
+        block_days: days that are drawn together, neighbours in the list of days with forecasts, which is a circle.
+        seed: equal ones give equal draws.
+
+    Returns:
+        The draws; without intervals where there are fewer than `LEAST_BLOCKS` blocks of days.
+
+    Raises:
+        UsageError: ``DIFFERENT_INSTANTS``, the forecasts are not of the same init times, regions and observations.
+    """
+    _require_same_instants(forecasts)
+    first = next(iter(forecasts.values()))
+    n_days = len(np.unique(np.asarray(first.init_time).astype("datetime64[D]")))
+    n_blocks = n_days / block_days
+    why_none = ""
+    if draws == 0:
+        why_none = "no draws were asked for"
+    elif n_blocks < LEAST_BLOCKS:
+        why_none = f"{n_days} days are fewer than {LEAST_BLOCKS} blocks of {block_days} days"
+    weights = None if why_none else draw_days(n_days, draws, block_days, seed)
+    return Draws(forecasts=dict(forecasts), weights=weights, n_blocks=n_blocks, why_none=why_none)
+
+
+def draw_days(n_days: int, draws: int, block_days: int, seed: int) -> np.ndarray:
+    """How often each day is in each draw of blocks, `(n_days, draws)`; a draw has as many days as the record.
+
+    The law is that of `scores.processing.block_bootstrap`, whose time grows with the square of the days (three
+    seconds for three years, most of a minute for eleven) and which draws from the random state that all share.
+    """
+    n_blocks = -(-n_days // block_days)
+    starts = np.random.default_rng(seed).integers(n_days, size=(n_blocks, 1, draws))
+    days = (starts + np.arange(block_days)[None, :, None]).reshape(-1, draws)[:n_days] % n_days
+    places = days * draws + np.arange(draws)
+    return np.bincount(places.ravel(), minlength=n_days * draws).reshape(n_days, draws).astype(np.float64)
+
+
+def _tail(n_blocks: float) -> float:
+    """Share of the draws beyond each end of the interval."""
+    from scipy.stats import norm, t
+
+    quantile = t.ppf((1 + LEVEL) / 2, n_blocks - 1) * np.sqrt(n_blocks / (n_blocks - 1))
+    return float(norm.sf(quantile))
+
+
+def _require_same_instants(forecasts: Mapping[str, Forecasts]) -> None:
+    (first, *others) = forecasts
+    wanted = _instants(forecasts[first])
+    for name in others:
+        for what, ours, theirs in zip(
+            ("init times", "regions", "observations"), wanted, _instants(forecasts[name]), strict=True
+        ):
+            if len(ours) == len(theirs) and np.array_equal(ours, theirs):
+                continue
+            raise UsageError(
+                "DIFFERENT_INSTANTS",
+                "Forecasts can be compared on the same cases alone.",
+                where=f"{what} of {first} and {name}",
+                evidence=_first_difference(ours, theirs),
+                next_command="train or score both with the same table and the same flags of splits and strides",
+            )
+
+
+def _instants(forecasts: Forecasts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    time = np.asarray(forecasts.init_time).astype("datetime64[s]")
+    region = np.asarray(forecasts.region).astype(str)
+    order = np.lexsort((region, time))
+    return time[order], region[order], np.asarray(forecasts.observed)[order]
+
+
+def _first_difference(ours: np.ndarray, theirs: np.ndarray) -> str:
+    if len(ours) != len(theirs):
+        return f"{len(ours)} and {len(theirs)} cases"
+    place = int(np.argmax(ours != theirs))
+    return f"case {place} in the order of time and region: {ours[place]} and {theirs[place]}"
