@@ -25,6 +25,7 @@ EPILOG = """examples:
   python run.py --preset small --resume auto                    go on where the newest such run was cut
   python run.py --task_name forecast --root_path DIR            pre-train Timer-XL on a folder of series
   python run.py --is_training 0 --preset small                  score the newest such run again
+  python run.py --task_name compare RUN RUN ...                 side by side: which differences are real
   python run.py --task_name predict --run RUN --input_dir DIR   probabilities from new ERA5 files
 
 Each model has flags of its own: python run.py --model resnet1d --help"""
@@ -39,7 +40,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> None:
-    from exp import command_line, dry_run, forecasting, openltm_flags, prediction, rain_classification, resume
+    from exp import (
+        command_line,
+        comparison,
+        dry_run,
+        forecasting,
+        openltm_flags,
+        prediction,
+        rain_classification,
+        resume,
+    )
     from exp.diagnosis.command import diagnose
 
     settings = command_line.read(words, description=DESCRIPTION, epilog=EPILOG)
@@ -63,6 +73,8 @@ def _dispatch(words: list[str]) -> None:
     signals.raise_at_once()
     if settings.run.task_name == "predict":
         prediction.predict(settings)
+    elif settings.run.task_name == "compare":
+        comparison.compare(settings.compare)
     elif settings.run.task_name == "diagnose":
         diagnose(settings)
     elif settings.run.dry_run:

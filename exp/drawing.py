@@ -40,7 +40,7 @@ def new_figure(width: float, height: float, rows: int = 1, **given: Any) -> tupl
 
 def save(figure: Figure, top: Axes, path: Path, title: str, facts: str, label: str) -> Path:
     """Put title, facts and label above the top panel and into the PNG's own text, and write it in one move."""
-    lines = [part for part in (facts, label) if part]
+    lines = [line for part in (facts, label) if part for line in part.split("\n")]
     top.set_title(title, loc="left", fontsize=14, fontweight="bold", color=INK, pad=10 + 13 * len(lines))
     top.annotate(
         "\n".join(lines), (0, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points",

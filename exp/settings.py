@@ -15,6 +15,7 @@ from data_provider.scaling import ScalingConfig
 from data_provider.series_splits import SeriesConfig
 from data_provider.splits import SplitConfig
 from exp import presets
+from exp.compare.config import CompareConfig
 from exp.forecast_config import ForecastConfig
 from exp.guard import GuardConfig
 from exp.openltm_flags import OpenLTMFlags
@@ -29,7 +30,7 @@ from utils.flag_rules import require
 from utils.reproducibility import DeviceName
 
 FORECAST_DEFAULTS = {"model": models.NOT_CLASSIFIERS[0], "model_id": "pretrained"}
-TaskName = Literal["classification", "forecast", "predict", "diagnose"]
+TaskName = Literal["classification", "forecast", "predict", "diagnose", "compare"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class RunConfig:
         default="classification",
         metadata={
             "help": "classification trains and scores a rain forecast; forecast pre-trains Timer-XL on series and "
-            "scores it on them; predict applies a finished run to new files; "
+            "scores it on them; predict applies a finished run to new files; compare puts finished runs side by side; "
             "diagnose looks at data, checkpoint, one forward and one backward pass, with the flags of a training"
         },
     )
@@ -197,6 +198,7 @@ class Settings:
     loss: LossConfig
     predict: PredictConfig
     diagnose: DiagnoseConfig
+    compare: CompareConfig
     series: SeriesConfig
     forecast: ForecastConfig
     openltm: OpenLTMFlags
@@ -227,6 +229,7 @@ class Settings:
             loss=flags.build(LossConfig, values),
             predict=flags.build(PredictConfig, values),
             diagnose=flags.build(DiagnoseConfig, values),
+            compare=flags.build(CompareConfig, values),
             series=flags.build(SeriesConfig, values),
             forecast=flags.build(ForecastConfig, values),
             openltm=flags.build(OpenLTMFlags, values),
@@ -286,6 +289,8 @@ def shown_groups(task_name: str, model: str) -> list[type]:
     """Return the groups of flags that a task and a model use."""
     if task_name == "predict":
         return [RunConfig, PredictConfig]
+    if task_name == "compare":
+        return [RunConfig, CompareConfig]
     if task_name == "forecast":
         own = [SeriesConfig, ForecastConfig]
         return [RunConfig, *own, models.config_class(model), TrainerConfig, GuardConfig, CheckpointConfig]
@@ -305,6 +310,7 @@ def all_groups() -> list[type]:
         RunConfig,
         PredictConfig,
         DiagnoseConfig,
+        CompareConfig,
         DataConfig,
         SplitConfig,
         CleaningConfig,

@@ -14,6 +14,8 @@ from utils.errors import DataError
 from utils.forecasts import Forecasts
 
 FILES = {"test": "predictions.csv", "validation": "validation_predictions.csv"}
+# Begins the name of a folder in a run in which it was scored again.
+SCORED_AGAIN = "scored-"
 Split = Literal["test", "validation"]
 
 
@@ -62,12 +64,13 @@ def _event(path: Path, frame: pd.DataFrame, threshold: float, level: int, cut: f
 
 
 def _without(path: Path, evidence: str) -> DataError:
+    run = path.parent.parent if path.parent.name.startswith(SCORED_AGAIN) else path.parent
     return DataError(
         "RUN_WITHOUT_PREDICTIONS",
         f"This run has no {_split_of(path)} forecasts that scores could be made from.",
         where=str(path),
         evidence=evidence,
-        next_command=f"python run.py --is_training 0 --run {path.parent} scores it again; name its folder "
+        next_command=f"python run.py --is_training 0 --run {run} scores it again; name its folder "
         "scored-<time> in the place of the run",
     )
 

@@ -109,6 +109,21 @@ class Draws:
             return Difference(ours - theirs, None, None, None)
         return Difference(ours - theirs, *ends, is_real=not ends[0] <= 0 <= ends[1])
 
+    def drawn(self, name: str, score: str) -> np.ndarray | None:
+        """Score of a forecast in every draw `(draws,)`, NaN where undefined; None where there are no intervals."""
+        return None if self.weights is None else self._drawn[name][score]
+
+    def ends(self, drawn: np.ndarray) -> tuple[float, float] | None:
+        """95 % interval of whatever was made of the scores in every draw, such as a mean over several forecasts.
+
+        Args:
+            drawn: `(draws,)`.
+
+        Returns:
+            Lower and upper end; None where more than `MOST_UNDEFINED` of the draws leave it undefined.
+        """
+        return self._ends(drawn)
+
     def _ends(self, drawn: np.ndarray) -> tuple[float, float] | None:
         known = drawn[np.isfinite(drawn)]
         if len(known) < (1 - MOST_UNDEFINED) * len(drawn):

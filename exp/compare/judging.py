@@ -1,0 +1,136 @@
+"""Scores with intervals, and which differences are real, all on the same draws of days.
+
+The interval of several seeds is that of the mean of their scores: days are drawn, the seeds are kept. It tells what
+other days might have given these trained models. What another training might give is the spread over the seeds, which
+stands beside it.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from exp.compare.entries import Entry
+from utils import intervals, verification
+
+# Title and name of every score of the table, in the order of its columns.
+COLUMNS = {
+    "accuracy": "accuracy",
+    "macro F1": "macro_f1",
+    "MCC": "matthews_correlation",
+    "PSS": "peirce_skill_score",
+    "ROC AUC": "roc_auc",
+    "Brier": "brier_score",
+    "Brier skill": "brier_skill_score",
+}
+LOWER_IS_BETTER = ("brier_score",)
+
+
+class Judge:
+    """Judges entries on the same instants.
+
+    Args:
+        entries: each with a name of its own.
+    """
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._parts = {
+            entry.name: [f"{entry.name}/{number}" for number in range(len(entry.forecasts))] for entry in entries
+        }
+        forecasts = {
+            part: one for entry in entries for part, one in zip(self._parts[entry.name], entry.forecasts, strict=True)
+        }
+        self._forecasts = forecasts
+        self._scores = {name: verification.score(one) for name, one in forecasts.items()}
+        self.draws = intervals.bootstrap(forecasts)
+
+    def value(self, name: str, score: str) -> float | None:
+        """Return the mean of a score over the seeds, None where one is undefined."""
+        return _mean(self.of_seeds(name, score))
+
+    def of_seeds(self, name: str, score: str) -> list[float | None]:
+        """Return a score of each seed."""
+        return [self._scores[part][score] for part in self._parts[name]]
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """Return cut, share of rain said and whether it is a constant answer, for each seed."""
+        own = [self._scores[part] for part in self._parts[name]]
+        return {
+            "cut": [each["cut"] for each in own],
+            "predicted_rain_share": [each["predicted_rain_share"] for each in own],
+            "constant_answer": any(each["constant_answer"] for each in own),
+        }
+
+    def interval(self, name: str, score: str) -> list[float] | None:
+        """Return the 95 % interval of the mean over the seeds; None where there is none."""
+        return self._ends(self._drawn(name, score))
+
+    def spread(self, name: str, score: str) -> dict[str, float] | None:
+        """Return how far the seeds lie apart: deviation, lowest, highest; None for one seed."""
+        values = [value for value in self.of_seeds(name, score) if value is not None]
+        if len(values) < 2:
+            return None
+        return {"deviation": statistics.stdev(values), "lowest": min(values), "highest": max(values)}
+
+    def difference(self, one: str, other: str, score: str) -> dict[str, Any]:
+        """Return a score of one minus that of another, on the same draws.
+
+        Returns:
+            `difference`, `interval`, `is_real` (the interval does not hold zero; None where it is undefined) and
+            `in_every_seed` (every seed of the one is on the same side of every seed of the other; None for one seed
+            each).
+        """
+        mine, theirs = self.value(one, score), self.value(other, score)
+        ours, others = self._drawn(one, score), self._drawn(other, score)
+        interval = (
+            None if mine is None or theirs is None or ours is None or others is None else self._ends(ours - others)
+        )
+        return {
+            "difference": None if mine is None or theirs is None else mine - theirs,
+            "interval": interval,
+            "is_real": None if interval is None else not interval[0] <= 0 <= interval[1],
+            "in_every_seed": _in_every_seed(self.of_seeds(one, score), self.of_seeds(other, score)),
+        }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How the intervals were made, and why there are none where there are none."""
+        return {
+            "level": intervals.LEVEL,
+            "draws": 0 if self.draws.weights is None else self.draws.weights.shape[1],
+            "block_days": intervals.BLOCK_DAYS,
+            "why_none": self.draws.why_none,
+        }
+
+    def _drawn(self, name: str, score: str) -> np.ndarray | None:
+        """Return the mean over the seeds of a score in every draw."""
+        found = [self.draws.drawn(part, score) for part in self._parts[name]]
+        known = [values for values in found if values is not None]
+        return np.mean(known, axis=0) if len(known) == len(found) else None
+
+    def _ends(self, drawn: np.ndarray | None) -> list[float] | None:
+        ends = None if drawn is None else self.draws.ends(drawn)
+        return None if ends is None else list(ends)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.mean(known) if len(known) == len(values) else None
+
+
+def _in_every_seed(mine: Sequence[float | None], theirs: Sequence[float | None]) -> bool | None:
+    one, other = ([value for value in values if value is not None] for values in (mine, theirs))
+    if len(one) < len(mine) or len(other) < len(theirs) or max(len(one), len(other)) < 2:
+        return None
+    return min(one) > max(other) or max(one) < min(other)
+
+
+def better(scores: Mapping[str, float | None], name: str) -> float:
+    """Return a key that sorts the best value of a score first and undefined ones last."""
+    value = scores[name]
+    if value is None:
+        return float("inf")
+    return value if name in LOWER_IS_BETTER else -value
