@@ -48,8 +48,3 @@ def copy(tmp_path: Path) -> Callable[[Path], Path]:
         return shutil.copytree(run, tmp_path / "copies" / run.name)
 
     return of
-
-
-def runs_of(folder: Path, model: str) -> list[Path]:
-    """Return the runs of a model, in the order of their seeds."""
-    return sorted(folder.glob(f"{model}-seed*"))

@@ -95,3 +95,8 @@ def frame(
 def hash_of(time: pd.Timestamp, region: str) -> float:
     """Return a number between 0 and 1 that looks like chance and is always the same for a day and region."""
     return float(np.random.default_rng([time.dayofyear, time.year, len(region)]).random())
+
+
+def runs_of(folder: Path, model: str) -> list[Path]:
+    """Return the runs of a model in a folder, in the order of their seeds."""
+    return sorted(folder.glob(f"{model}-seed*"))

@@ -14,7 +14,7 @@ import pytest
 
 import run as program
 from exp import comparison
-from tests.exp.compare.conftest import runs_of
+from tests.exp.compare.stored import runs_of
 from utils import intervals
 
 COMPARE = ["--task_name", "compare"]
