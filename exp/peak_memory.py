@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 
-def until_now(device: torch.device) -> dict[str, Any]:
+def peak_memory(device: torch.device) -> dict[str, Any]:
     """Return the peak of the process until now: with several seeds in one process, that of all before too.
 
     Args:

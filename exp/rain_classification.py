@@ -20,22 +20,13 @@ from data_provider.factory import SPLIT_NAMES, Splits
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import require_table
 from data_provider.splits import Boundaries
-from exp import (
-    figures,
-    forecasters,
-    peak_memory,
-    rain_splits,
-    resume,
-    run_description,
-    scoring,
-    training_run,
-    transfer,
-)
+from exp import figures, forecasters, marks, rain_splits, resume, run_description, scoring, training_run, transfer
 from exp.diagnosis import command, preflight
 from exp.diagnosis.explain import Explainer
 from exp.diagnosis.report import Diagnosis
 from exp.finished_runs import find_run, load_forecaster, stored_settings
 from exp.forecasters import Forecaster, NetworkForecaster
+from exp.peak_memory import peak_memory
 from exp.scoring import ERA5_ATTRIBUTION
 from exp.settings import Settings, context_length
 from exp.state_keeper import Keeping
@@ -269,9 +260,11 @@ def _score_and_write(
     is_brief: bool = False,
 ) -> dict[str, Any]:
     """Score, draw, write; scores.json comes last, since it marks a run as finished."""
-    result = scoring.evaluate(forecaster, splits, settings.verification.cut_score)
+    judging = settings.verification
+    result = scoring.evaluate(forecaster, splits, judging.cut_score, draws=judging.bootstrap_draws)
     scoring.write_evaluation(folder, splits, result)
     drawn = _draw(folder, history, result, settings, splits)
+    knowing = marks.beside_lead_zero(result.forecasts, splits.table, splits.test.index, judging.bootstrap_draws)
     scores = {
         "model": settings.run.model,
         "seed": settings.run.seed,
@@ -283,6 +276,7 @@ def _score_and_write(
         "cut": result.cuts,
         "cut_score": result.cut_score,
         "collapsed": result.is_collapsed,
+        "marks": marks.find(result.test, knowing),
         "stopped_by": stopped_by,
         "validation": result.validation,
         "test": result.test,
@@ -294,7 +288,7 @@ def _score_and_write(
 
 def _training_facts(forecaster: Forecaster, device: torch.device, history: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "cost": forecaster.cost() | peak_memory.until_now(device),
+        "cost": forecaster.cost() | peak_memory(device),
         "skipped_steps": sum(row["skipped_steps"] for row in history),
     }
 
@@ -320,8 +314,8 @@ def _report(folder: Path, scores: dict[str, Any], drawn: list[Path], splits: Spl
     title = "SYNTHETIC data, not ERA5: " if splits.table.is_synthetic else ""
     table = format_table(scores["test"], is_brief=is_brief)
     logger.info("\n%s%s on the test split\n%s", title, scores["model"], table)
-    if scores["collapsed"]:
-        logger.warning("COLLAPSED: the forecast says the same every time; none of these scores is skill.")
+    for mark in scores["marks"]:
+        logger.warning("%s: %s", mark["code"], mark["sentence"])
     logger.info("scores       %s", folder / run_directory.FINISHED_FILE)
     logger.info("predictions  %s", folder / "predictions.csv")
     if drawn:

@@ -19,7 +19,8 @@ from models.climatology import Model as Climatology
 from models.persistence import Model as Persistence
 from utils import verification
 from utils.files import write_whole
-from utils.forecasts import ClassForecasts, Forecasts
+from utils.forecasts import REFERENCES, ClassForecasts, Forecasts
+from utils.judgement import Terms, judge
 
 logger = logging.getLogger(__name__)
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -56,19 +57,31 @@ class Evaluation:
         return bool(main_scores(self.test)["constant_answer"])
 
 
-def evaluate(forecaster: Forecaster, splits: Splits, cut_score: str) -> Evaluation:
-    """Choose the cuts on validation and score validation and test with them."""
+def evaluate(forecaster: Forecaster, splits: Splits, cut_score: str, *, draws: int = 1000) -> Evaluation:
+    """Choose the cuts on validation, score validation and test with them, and judge the test beside the references.
+
+    Args:
+        forecaster: fitted.
+        splits: of its run.
+        cut_score: score that chooses the cuts.
+        draws: of the bootstrap of the test; 0 makes no intervals.
+    """
     references = _References(splits)
     on_validation = forecaster.probabilities(splits.validation)
     on_test = forecaster.probabilities(splits.test)
     cuts = choose_cuts(on_validation, splits.validation.index.label, cut_score)
     forecasts = references.beside(splits.test, on_test, cuts)
     validation = references.beside(splits.validation, on_validation, cuts)
+    terms = Terms(
+        draws=draws,
+        lead_time_hours=splits.table.lead_time_hours,
+        reference_cuts=choose_reference_cuts(validation, cut_score),
+    )
     return Evaluation(
         cuts=cuts,
         cut_score=cut_score,
         validation=verification.score_table(validation),
-        test=verification.score_table(forecasts),
+        test=judge(verification.score_table(forecasts), forecasts, terms),
         forecasts=forecasts,
         probability=on_test,
         validation_forecasts=validation,
@@ -83,6 +96,15 @@ def choose_cuts(probability: np.ndarray, label: np.ndarray, cut_score: str) -> t
             np.clip(probability[:, level:].sum(axis=1), 0, 1), (label >= level).astype(int), cut_score
         )
         for level in range(1, probability.shape[1])
+    )
+
+
+def choose_reference_cuts(validation: Forecasts | ClassForecasts, cut_score: str) -> tuple[dict[str, float], ...]:
+    """Return for each threshold the cut of each reference, from the validation split like that of the forecast."""
+    events = [validation] if isinstance(validation, Forecasts) else validation.events()
+    return tuple(
+        {name: verification.choose_cut(getattr(event, name), event.observed, cut_score) for name in REFERENCES}
+        for event in events
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 
 from utils.errors import DataError
 
+ReferenceName = Literal["climatology", "persistence"]
+REFERENCES: tuple[ReferenceName, ...] = get_args(ReferenceName)
 _ARRAYS = ("init_time", "region", "probability", "observed", "climatology", "persistence")
 
 
@@ -43,6 +46,14 @@ class Forecasts:
     def select(self, chosen: np.ndarray) -> Forecasts:
         """The entries where the boolean `(N,)` is true."""
         return Forecasts(**{name: getattr(self, name)[chosen] for name in _ARRAYS}, cut=self.cut)
+
+    def reference(self, name: ReferenceName, cut: float = 0.5) -> Forecasts:
+        """A reference forecast of the same cases as a forecast of its own, with its own cut."""
+        return self.replaced(np.asarray(getattr(self, name), dtype=np.float64), cut)
+
+    def replaced(self, probability: np.ndarray, cut: float = 0.5) -> Forecasts:
+        """Other probabilities `(N,)` of the same cases."""
+        return replace(self, probability=probability, cut=cut)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +102,10 @@ class ClassForecasts:
             persistence=_at_least(self.persistence, threshold + 1),
             cut=self.cut[threshold],
         )
+
+    def events(self) -> list[Forecasts]:
+        """Forecasts of each threshold."""
+        return [self.exceedance(number) for number in range(len(self.threshold_mm))]
 
     def predicted_class(self) -> np.ndarray:
         """`(N,)` number of thresholds forecast as reached, counted upwards until the first that is not."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from utils.day_sums import DaySums, day_sums
 from utils.errors import UsageError
 from utils.event_scores import score as score_of
 from utils.forecasts import Forecasts
+from utils.score_info import SCORES
 
 LEVEL = 0.95
 BLOCK_DAYS = 10
@@ -71,12 +73,16 @@ class Draws:
         return {name: day_sums(each) for name, each in self.forecasts.items()}
 
     @cached_property
-    def _values(self) -> dict[str, dict[str, float | None]]:
+    def _values(self) -> dict[str, dict[str, Any]]:
         return {name: score_of(each) for name, each in self.forecasts.items()}
 
     @cached_property
     def _drawn(self) -> dict[str, dict[str, np.ndarray]]:
         return {name: each.scores(self.weights) for name, each in self._sums.items()}
+
+    def scores(self, name: str) -> dict[str, Any]:
+        """What `event_scores.score` says of a forecast on all days."""
+        return dict(self._values[name])
 
     def value(self, name: str, score: str) -> float | None:
         """Score of a forecast on all days; None where undefined."""
@@ -95,9 +101,7 @@ class Draws:
 
     def intervals(self, name: str) -> dict[str, tuple[float, float] | None]:
         """95 % intervals of all scores of one forecast."""
-        if self.weights is None:
-            return dict.fromkeys(self._sums[name].scores())
-        return {score: self.interval(name, score) for score in self._drawn[name]}
+        return {score: self.interval(name, score) for score in SCORES}
 
     def difference(self, one: str, other: str, score: str) -> Difference:
         """A score of `one` minus that of `other`, on the same draws, with its 95 % interval."""

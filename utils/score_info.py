@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from utils.judgement_text import judgement_lines
+
 
 @dataclass(frozen=True)
 class ScoreInfo:
@@ -189,7 +191,7 @@ def _event_lines(scores: Mapping[str, Any]) -> list[str]:
     rows = (len(names) + 2) // 3
     for row in range(rows):
         lines.append("  ".join(f"{name:<30} {_text(overall[name], 4):>7}" for name in names[row::rows]).rstrip())
-    lines += ["", *_brief_lines(scores)]
+    lines += ["", *judgement_lines(scores), "", *_brief_lines(scores)]
     for group, title in (("by_region", "region"), ("by_month", "month")):
         lines += [f"by {title}", *(_row(name, entry) for name, entry in scores[group].items())]
     lines.append("base: share of rain observed; said: share of rain forecast; =: constant answer; -: undefined")
