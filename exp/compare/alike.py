@@ -142,7 +142,7 @@ def _classes(events: Events) -> dict[Key, int]:
     """Return the observed class of every instant; nothing for a split that was not read."""
     if not events:
         return {}
-    reached = np.sum([event.observed for event in events.values()], axis=0, dtype=np.int64)
+    reached = np.stack([event.observed for event in events.values()]).sum(axis=0)
     return dict(zip(keys_of(events), map(int, reached), strict=True))
 
 

@@ -35,6 +35,7 @@ from exp.compare.entries import Entry
 from exp.compare.groups import Group
 from exp.compare.judging import COLUMNS, Judge, better
 from exp.scoring import ERA5_ATTRIBUTION
+from utils.forecasts import REFERENCES
 
 MEANING = (
     "of the score on other days like these: days are drawn in blocks, all regions and hours of a day together, the "
@@ -58,7 +59,7 @@ def of(alike: Alike, *, against: str | None = None, with_ensemble: bool = False,
     if with_ensemble:
         ensemble.require_members(together)
     first, times = alike.runs[0], alike.runs[0].first.init_time
-    stored = [name for name in entries.STORED if name not in {group.name for group in together}]
+    stored = [name for name in REFERENCES if name not in {group.name for group in together}]
     reference = against if against in stored or against is None else groups.named(together, against)
     judged = [_event(together, alike, threshold, reference, with_ensemble) for threshold in first.test]
     events, settings = [event for event, _ in judged], judged[0][1]
@@ -104,7 +105,8 @@ def _event(
     compared = entries.of_event(together, alike, threshold)
     mixed = ensemble.build(together, threshold) if with_ensemble else None
     shown = [*compared, *(mixed.entries if mixed else ())]
-    judge = Judge([*compared, *(mixed.all_entries if mixed else ())])
+    lead = alike.reference.scores["lead_time_hours"]
+    judge = Judge([*compared, *(mixed.all_entries if mixed else ())], lead_time_hours=lead)
     table = sorted((_row(entry, judge) for entry in shown), key=lambda row: better(row["scores"], "brier_score"))
     # An ensemble is made of the others, so it is compared with them and none of them with it.
     single = [row for row in table if row["kind"] != "ensemble"]
@@ -148,5 +150,5 @@ def _differences(name: str, other: str, judge: Judge) -> dict[str, Any]:
         "name": name,
         "from": other,
         "scores": {score: judge.difference(name, other, score) for score in COLUMNS.values()},
-        "diebold_mariano": None,
+        "diebold_mariano": judge.diebold_mariano(name, other),
     }

@@ -7,7 +7,7 @@ them would be fitted to chance, and leaving one of them out would show nothing w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -175,7 +175,7 @@ class _Mixer:
         """Return the test forecasts of members with these weights; the cut is chosen on validation too."""
         on_validation = weights.mixed(self.validation[:, members], own)
         cut = verification.choose_cut(on_validation, self.observed, self.cut_score)
-        return replace(self.template, probability=weights.mixed(self.test[:, members], own), cut=cut)
+        return self.template.replaced(weights.mixed(self.test[:, members], own), cut)
 
     def best(self, members: np.ndarray) -> Forecasts:
         """Return the test forecasts of members with their best weights."""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from exp.compare.alike import Alike
 from exp.compare.groups import Group
-from utils.forecasts import Forecasts
+from exp.compare.reading import StoredRun
+from utils.forecasts import REFERENCES, Forecasts, ReferenceName
 
 Kind = Literal["model", "reference", "ensemble"]
-# References that every run has stored beside its own forecasts.
-STORED: tuple[Literal["climatology", "persistence"], ...] = ("climatology", "persistence")
 
 
 @dataclass(frozen=True)
@@ -47,15 +46,21 @@ def of_event(groups: Sequence[Group], alike: Alike, threshold: float) -> list[En
     ]
     there = {group.name for group in groups}
     return entries + [
-        Entry(name, "reference", (stored_reference(alike.reference.test[threshold], name),))
-        for name in STORED
+        Entry(name, "reference", (stored_reference(alike.reference, threshold, name),))
+        for name in REFERENCES
         if name not in there
     ]
 
 
-def stored_reference(forecasts: Forecasts, name: Literal["climatology", "persistence"]) -> Forecasts:
-    """Return a reference as a forecast of its own; it says rain from one half on, as no validation chose its cut."""
-    return replace(forecasts, probability=np.asarray(getattr(forecasts, name), dtype=np.float64), cut=0.5)
+def stored_reference(run: StoredRun, threshold: float, name: ReferenceName) -> Forecasts:
+    """Return a reference as a forecast of its own, with the cut that validation chose for it.
+
+    Runs of an earlier version did not choose one: from one half on it is rain.
+    """
+    test = run.scores["test"]
+    scores = test.get("thresholds", {}).get(f"{threshold:g} mm", test)
+    cut = scores.get("references", {}).get(name, {}).get("cut", 0.5)
+    return run.test[threshold].reference(name, cut)
 
 
 def mean_probability(forecasts: Sequence[Forecasts]) -> np.ndarray:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from exp.compare.entries import Entry
-from utils import intervals, verification
+from utils import intervals
+from utils.diebold_mariano import diebold_mariano
 
 # Title and name of every score of the table, in the order of its columns.
 COLUMNS = {
@@ -34,18 +35,17 @@ class Judge:
 
     Args:
         entries: each with a name of its own.
+        lead_time_hours: from init_time to the end of the label period.
     """
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    def __init__(self, entries: Sequence[Entry], *, lead_time_hours: int = 24) -> None:
         self._parts = {
             entry.name: [f"{entry.name}/{number}" for number in range(len(entry.forecasts))] for entry in entries
         }
-        forecasts = {
-            part: one for entry in entries for part, one in zip(self._parts[entry.name], entry.forecasts, strict=True)
-        }
-        self._forecasts = forecasts
-        self._scores = {name: verification.score(one) for name, one in forecasts.items()}
-        self.draws = intervals.bootstrap(forecasts)
+        self._lead_time_hours = lead_time_hours
+        self.draws = intervals.bootstrap(
+            {part: one for entry in entries for part, one in zip(self._parts[entry.name], entry.forecasts, strict=True)}
+        )
 
     def value(self, name: str, score: str) -> float | None:
         """Return the mean of a score over the seeds, None where one is undefined."""
@@ -53,11 +53,11 @@ class Judge:
 
     def of_seeds(self, name: str, score: str) -> list[float | None]:
         """Return a score of each seed."""
-        return [self._scores[part][score] for part in self._parts[name]]
+        return [self.draws.value(part, score) for part in self._parts[name]]
 
     def facts(self, name: str) -> dict[str, Any]:
         """Return cut, share of rain said and whether it is a constant answer, for each seed."""
-        own = [self._scores[part] for part in self._parts[name]]
+        own = [self.draws.scores(part) for part in self._parts[name]]
         return {
             "cut": [each["cut"] for each in own],
             "predicted_rain_share": [each["predicted_rain_share"] for each in own],
@@ -94,6 +94,13 @@ class Judge:
             "is_real": None if interval is None else not interval[0] <= 0 <= interval[1],
             "in_every_seed": _in_every_seed(self.of_seeds(one, score), self.of_seeds(other, score)),
         }
+
+    def diebold_mariano(self, one: str, other: str) -> dict[str, Any] | None:
+        """Return the test of Diebold and Mariano; None where a side is several seeds, for it is of two forecasts."""
+        if len(self._parts[one]) > 1 or len(self._parts[other]) > 1:
+            return None
+        mine, theirs = (self.draws.forecasts[self._parts[name][0]] for name in (one, other))
+        return diebold_mariano(mine, theirs, self._lead_time_hours)
 
     @property
     def settings(self) -> dict[str, Any]:
