@@ -104,20 +104,17 @@ def newest_of_each_model(folder: Path) -> list[Path]:
     """Return, for each model in the folder of one experiment, its newest finished run and those of its other seeds.
 
     Raises:
-        UsageError: the folder holds no finished run.
+        UsageError: the folder holds no finished run, or one whose description cannot be read.
     """
     found: dict[tuple[str, int], Path] = {}
     flags: dict[str, dict[str, Any]] = {}
     for run in run_directory.finished_runs(str(folder.parent)):
         if run.parent != folder:
             continue
-        config = run_directory.read_json(run / CONFIG_FILE)
-        if not _says_whether_it_rains(config):
-            continue
+        scores, config = _description(run)
         mine = flags_but_seed(config)
-        if flags.setdefault(mine["model"], mine) == mine:
-            seed = run_directory.read_json(run / run_directory.FINISHED_FILE)["seed"]
-            found.setdefault((mine["model"], seed), run)
+        if _says_whether_it_rains(config) and flags.setdefault(mine["model"], mine) == mine:
+            found.setdefault((mine["model"], scores["seed"]), run)
     if not found:
         raise UsageError(
             "CONFIG",
@@ -161,6 +158,14 @@ def read(path: Path, *, with_validation: bool = False) -> StoredRun:
         DataError: ``RUN_WITHOUT_PREDICTIONS``.
     """
     scores, config = _description(path)
+    if not _says_whether_it_rains(config):
+        raise UsageError(
+            "CONFIG",
+            "This run does not say whether it rains, so it has no scores of events.",
+            where=str(path),
+            evidence=f"--task_name {config['flags']['task_name']}",
+            next_command="leave it out",
+        )
     wanted: list[stored_forecasts.Split] = ["test", "validation"] if with_validation else ["test"]
     found: dict[str, Events] = {}
     errors: list[ForeseenError] = []
@@ -175,6 +180,7 @@ def read(path: Path, *, with_validation: bool = False) -> StoredRun:
 
 
 def _description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what scores.json and config.json of a finished run say, or say why that cannot be had."""
     refuse = partial(UsageError, "CONFIG", where=str(path))
     if not path.is_dir():
         raise refuse(
@@ -192,19 +198,15 @@ def _description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         )
     try:
         scores, config = map(run_directory.read_json, files)
-        is_rain, _ = _says_whether_it_rains(config), (scores["model"], scores["seed"], scores["test"])
+        missing = {"model", "seed", "test"} - scores.keys() | {"model"} - flags_but_seed(config).keys()
+        if missing:
+            raise LookupError(f"without {', '.join(sorted(missing))}")
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise refuse(
             "What describes this run cannot be read.",
             evidence=f"{run_directory.FINISHED_FILE} or {CONFIG_FILE}: {type(error).__name__}: {error}",
             next_command="copy a run as a whole, or leave it out",
         ) from None
-    if not is_rain:
-        raise refuse(
-            "This run does not say whether it rains, so it has no scores of events.",
-            evidence=f"--task_name {config['flags']['task_name']}",
-            next_command="leave it out",
-        )
     return scores, config
 
 

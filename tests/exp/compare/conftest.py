@@ -11,7 +11,7 @@ import pytest
 import run as program
 from tests import make_table
 
-SPLITS = "--split_shares 0.4 0.3 0.3 --sample_stride_hours 24 --device cpu --drop_bad_windows yes"
+SPLITS = "--split_shares 0.4 0.3 0.3 --sample_stride_hours 24 --device cpu --drop_bad_windows yes --bootstrap_draws 0"
 TINY = (
     "--e_layers 1 --d_model 16 --d_ff 32 --n_heads 2 --seq_len 20 --input_token_len 4 --output_token_len 4 "
     "--train_epochs 1 --learning_rate 1e-3 --itr 2"
