@@ -10,7 +10,8 @@ bool | null, "in_every_seed": bool | null}`:
     instants        {"n", "days", "left_out": {run: windows that others lack}}
     references      {"from": run, "largest_difference": of any run's own climatology from this one}
     interval        {"level", "draws", "block_days", "why_none": a sentence or "", "of": a sentence}
-    models          [{"name", "model", "kind", "runs": [paths], "seeds": [..], "cost": {..}, "marks": [..]}]
+    models          [{"name", "model", "kind", "runs": [paths], "seeds": [..], "cut_score", "cost": {..}, "marks":
+                     [..]}]
     events          one for each threshold:
         threshold_mm, n, base_rate, best (name), against (name)
         table           best Brier score first: [{"name", "kind", "seeds", "scores": {score: x | null}, "intervals":
@@ -94,6 +95,7 @@ def _model(group: Group) -> dict[str, Any]:
         "kind": "reference" if group.is_reference else "model",
         "runs": [str(run.path) for run in group.runs],
         "seeds": group.seeds,
+        "cut_score": group.runs[0].scores.get("cut_score"),
         "cost": costs.of_group(group),
         "marks": costs.marks_of(group),
     }

@@ -24,6 +24,8 @@ from utils.forecasts import Forecasts
 NAME, EQUAL = "ensemble", "equal weights"
 SCORE = "brier_score"
 NO_WEIGHT = 1e-6
+# Chooses the cut where that of the runs was not chosen by a score.
+CUT_SCORE = "macro_f1"
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def build(groups: Sequence[Group], threshold: float) -> Ensemble:
     """
     on_validation, left_out = _validation(groups, threshold)
     on_test = [[run.test[threshold] for run in group.runs] for group in groups]
-    cut_score = str(groups[0].runs[0].scores.get("cut_score", "macro_f1"))
+    cut_score = groups[0].runs[0].scores.get("cut_score") or CUT_SCORE
     mixer = _Mixer(on_validation, on_test, cut_score)
     names = tuple(group.name for group in groups)
     everyone = np.arange(len(groups))

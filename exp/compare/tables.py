@@ -90,6 +90,12 @@ def notes(content: Content) -> list[str]:
             f"climatology and persistence are those of {references['from']} for all; the climatologies of the runs "
             f"differ from it by {references['largest_difference']:.2g} at most"
         )
+    chosen_by = {model["cut_score"] or "a cost/loss ratio" for model in content["models"]}
+    if len(chosen_by) > 1:
+        lines.append(
+            f"cuts were chosen by {' and '.join(sorted(chosen_by))}: accuracy, macro F1, MCC and PSS tell of that too, "
+            "ROC AUC and Brier score do not"
+        )
     rows = [row for event in content["events"] for row in event["table"]]
     if any(row["constant_answer"] for row in rows):
         lines.append(f"{CONSTANT}: says the same every time, in one seed at least; no score of that is skill")

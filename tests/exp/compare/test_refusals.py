@@ -190,6 +190,14 @@ def test_several_thresholds_are_an_event_each(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"comparison_0.1mm.png", "comparison_5mm.png"}
 
 
+def test_cuts_that_were_chosen_by_different_scores_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that aims at another score has another cut, and looks worse in the rest for that alone."""
+    runs = [stored.write(tmp_path / "own", "persistence"), stored.write(tmp_path / "own", scores={"cut_score": None})]
+    words = [*map(str, runs), "--ensemble", "--output", str(tmp_path / "out")]
+    assert program.main([*COMPARE, *words]) == 0
+    assert "chosen by a cost/loss ratio and macro_f1" in capsys.readouterr().out
+
+
 def test_too_few_days_for_an_interval_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A test of three weeks has scores all the same, and nothing that could be called real."""
     runs = [stored.write(tmp_path / "own", name, days=21) for name in ("resnet1d", "persistence")]
