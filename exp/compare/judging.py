@@ -65,8 +65,8 @@ class Judge:
         }
 
     def interval(self, name: str, score: str) -> list[float] | None:
-        """Return the 95 % interval of the mean over the seeds; None where there is none."""
-        return self._ends(self._drawn(name, score))
+        """Return the 95 % interval of the mean over the seeds; None where there is none, or a seed has no score."""
+        return None if self.value(name, score) is None else self._ends(self._drawn(name, score))
 
     def spread(self, name: str, score: str) -> dict[str, float] | None:
         """Return how far the seeds lie apart: deviation, lowest, highest; None for one seed."""
@@ -84,12 +84,11 @@ class Judge:
             each).
         """
         mine, theirs = self.value(one, score), self.value(other, score)
+        value = None if mine is None or theirs is None else mine - theirs
         ours, others = self._drawn(one, score), self._drawn(other, score)
-        interval = (
-            None if mine is None or theirs is None or ours is None or others is None else self._ends(ours - others)
-        )
+        interval = None if value is None or ours is None or others is None else self._ends(ours - others)
         return {
-            "difference": None if mine is None or theirs is None else mine - theirs,
+            "difference": value,
             "interval": interval,
             "is_real": None if interval is None else not interval[0] <= 0 <= interval[1],
             "in_every_seed": _in_every_seed(self.of_seeds(one, score), self.of_seeds(other, score)),

@@ -18,6 +18,8 @@ from utils.forecasts import Forecasts
 CONFIG_FILE = "config.json"
 # The name of an experiment and its table may stand for something that no flag tells.
 _TELLS_RUNS_APART = OF_NO_CONSEQUENCE - {"model_id", "data_path"}
+NEEDED_SCORES = {"seed", "test", "synthetic", "threshold_mm", "cut", "lead_time_hours", "accumulation_hours"}
+NEEDED_CONFIG = {"splits", "regions"}
 Events = Mapping[float, Forecasts]
 
 
@@ -198,9 +200,9 @@ def _description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         )
     try:
         scores, config = map(run_directory.read_json, files)
-        missing = {"model", "seed", "test"} - scores.keys() | {"model"} - flags_but_seed(config).keys()
+        missing = _missing(scores, config)
         if missing:
-            raise LookupError(f"without {', '.join(sorted(missing))}")
+            raise LookupError(f"without {', '.join(missing)}")
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise refuse(
             "What describes this run cannot be read.",
@@ -208,6 +210,14 @@ def _description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             next_command="copy a run as a whole, or leave it out",
         ) from None
     return scores, config
+
+
+def _missing(scores: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """Return what a comparison needs and the files of a run do not have."""
+    needed = ({"model"} - config["flags"].keys()) | ({"model"} - scores.keys())
+    if _says_whether_it_rains(config):
+        needed |= NEEDED_SCORES - scores.keys() | NEEDED_CONFIG - config.keys()
+    return sorted(needed)
 
 
 def _says_whether_it_rains(config: Mapping[str, Any]) -> bool:
