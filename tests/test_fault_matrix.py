@@ -335,6 +335,7 @@ def test_o12_a_forecast_that_collapses_to_one_class_is_marked_so(the_run: Run) -
     scores = json.loads(the_run.file("scores.json").read_text())
     assert code == 0 and "COLLAPSED: rain is said in 0.0 % of the validation windows" in said and "base rate" in said
     assert scores["collapsed"] is True and the_run.rows()[0]["warnings"] == ["COLLAPSED"]
+    assert scores["marks"][0]["code"] == "COLLAPSED" and f"COLLAPSED: {scores['marks'][0]['sentence']}" in said
 
 
 def test_p9_a_memory_that_is_exhausted_is_told_with_a_batch_that_fits(the_run: Run) -> None:

@@ -1,4 +1,4 @@
-"""Scores of rain forecasts: a thin layer over `scores` (contingency, Brier) and scikit-learn (ranking).
+"""Scores of rain forecasts: a thin layer over `scores` (contingency) and scikit-learn (ranking).
 
 Event: rain (class 1 or higher). A forecast says rain where its probability reaches the cut, and the cut is chosen on
 the validation split. A score that is undefined is None, never 0 or NaN. The meaning of each is in `score_info.SCORES`.

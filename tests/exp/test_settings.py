@@ -81,3 +81,11 @@ def test_the_help_names_the_weights_that_come_with_the_repository(capsys: pytest
     with pytest.raises(SystemExit):
         command_line.read(["--help"])
     assert "checkpoints/small_encoder/encoder.pt" in "".join(capsys.readouterr().out.split())
+
+
+def test_too_few_draws_for_an_interval_are_refused() -> None:
+    """The ends of a 95 % interval of ten draws are the best and the worst day of chance."""
+    for few in ("-1", "99"):
+        with pytest.raises(UsageError, match="--bootstrap_draws must be 0 or at least 100"):
+            command_line.read(["--bootstrap_draws", few])
+    assert command_line.read(["--bootstrap_draws", "0"]).verification.bootstrap_draws == 0
