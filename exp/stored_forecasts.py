@@ -29,26 +29,31 @@ def read(run: Path) -> dict[float, Forecasts]:
             without the reference forecasts.
     """
     scores = run_directory.read_json(run / run_directory.FINISHED_FILE)
-    frame = _frame(run)
-    frame = frame[frame["observed_class"].notna()].sort_values(["init_time", "region"], ignore_index=True)
+    frame = observed_cases(run)
     return {
         threshold: _event(run, frame, threshold, level, cut)
         for level, (threshold, cut) in enumerate(zip(scores["threshold_mm"], scores["cut"], strict=True))
     }
 
 
-def _frame(run: Path) -> pd.DataFrame:
+def observed_cases(run: Path) -> pd.DataFrame:
+    """Read the rows of predictions.csv whose label is known, in the order of init time and region.
+
+    Raises:
+        DataError: ``RUN_WITHOUT_PREDICTIONS``, the file is missing.
+    """
     path = run / PREDICTIONS_FILE
     if not path.is_file():
-        raise _without(path, "no such file")
-    return pd.read_csv(path, parse_dates=["init_time"], date_format=TIME_FORMAT, dtype={"region": str})
+        raise without_predictions(path, "no such file")
+    frame = pd.read_csv(path, parse_dates=["init_time"], date_format=TIME_FORMAT, dtype={"region": str})
+    return frame[frame["observed_class"].notna()].sort_values(["init_time", "region"], ignore_index=True)
 
 
 def _event(run: Path, frame: pd.DataFrame, threshold: float, level: int, cut: float) -> Forecasts:
     names = {part: f"{part}_{threshold:g}mm" for part in ("probability", "climatology", "persistence")}
     missing = [name for name in names.values() if name not in frame]
     if missing:
-        raise _without(run / PREDICTIONS_FILE, f"columns missing: {', '.join(missing)}")
+        raise without_predictions(run / PREDICTIONS_FILE, f"columns missing: {', '.join(missing)}")
     return Forecasts(
         init_time=frame["init_time"].to_numpy().astype("datetime64[s]"),
         region=frame["region"].to_numpy().astype(str),
@@ -58,7 +63,8 @@ def _event(run: Path, frame: pd.DataFrame, threshold: float, level: int, cut: fl
     )
 
 
-def _without(path: Path, evidence: str) -> DataError:
+def without_predictions(path: Path, evidence: str) -> DataError:
+    """Return the error of a run whose predictions cannot be used, with what was found."""
     return DataError(
         "RUN_WITHOUT_PREDICTIONS",
         "This run has no test forecasts that scores could be made from.",
