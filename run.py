@@ -26,6 +26,7 @@ EPILOG = """examples:
   python run.py --task_name forecast --root_path DIR            pre-train Timer-XL on a folder of series
   python run.py --is_training 0 --preset small                  score the newest such run again
   python run.py --task_name predict --run RUN --input_dir DIR   probabilities from new ERA5 files
+  python run.py --task_name report --run RUN --language es      the page of a finished run anew, in Spanish
 
 Each model has flags of its own: python run.py --model resnet1d --help"""
 TRAINED = ("classification", "forecast")
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str]) -> None:
     from exp import command_line, dry_run, forecasting, openltm_flags, prediction, rain_classification, resume
     from exp.diagnosis.command import diagnose
+    from exp.report import write as report
 
     settings = command_line.read(words, description=DESCRIPTION, epilog=EPILOG)
     task = resume.task_of(settings)
@@ -65,6 +67,8 @@ def _dispatch(words: list[str]) -> None:
         prediction.predict(settings)
     elif settings.run.task_name == "diagnose":
         diagnose(settings)
+    elif settings.run.task_name == "report":
+        report.again(settings)
     elif settings.run.dry_run:
         dry_run.tell(settings)
     elif task == "forecast":

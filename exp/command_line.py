@@ -12,6 +12,7 @@ from utils import flags
 
 logger = logging.getLogger(__name__)
 PREDICT_FLAGS = {"task_name", "run", "input_dir", "output", "device", "gpu", "checkpoints", "sample_stride_hours"}
+REPORT_FLAGS = {"task_name", "run", "language", "checkpoints"}
 
 
 def read(words: Sequence[str], *, description: str = "", epilog: str = "") -> Settings:
@@ -35,6 +36,8 @@ def read(words: Sequence[str], *, description: str = "", epilog: str = "") -> Se
         user = f"{run.model} in a forecast"
     if run.task_name == "predict":
         used, user = PREDICT_FLAGS, "predict: the run has its own"
+    if run.task_name == "report":
+        used, user = REPORT_FLAGS, "report: the run has its own"
     for name in given:
         if name not in used:
             logger.info("--%s is not used by %s.", name, user)
