@@ -46,6 +46,7 @@ PARTS = (
     Part("fuzz", "tests.checkpoint_fuzz --files 10000 --state {state}"),
     Part("flips", "tests.flip_campaign --flips 10000 --state {state}"),
     Part("kills", "tests.kill_campaign --kills 200 --state {state}"),
+    Part("coverage", "tests.coverage_campaign --sets 1000"),
     Part("terminations", "tests.kill_campaign --kills 100 --signal TERM --state {state}"),
 )
 

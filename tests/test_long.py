@@ -13,7 +13,7 @@ from tests import long
 from tests.long import PARTS, Part, main
 
 ROOT = Path(__file__).resolve().parent.parent
-TINY = {"pairs": "2", "fuzz": "24", "flips": "20", "kills": "0", "terminations": "0"}
+TINY = {"pairs": "2", "fuzz": "24", "flips": "20", "kills": "0", "coverage": "2", "terminations": "0"}
 
 
 def short(part: Part) -> Part:

@@ -1,11 +1,17 @@
 """95 % intervals of scores and of differences of scores: a paired block bootstrap over days.
 
-What happens at all regions and hours of a day is one unit, since neighbours share their weather, and units are drawn
-in blocks of days that follow one another, since days do too. Forecasts of one bootstrap are scored on the same draws,
-so that what their days have in common cancels in a difference. Source: Künsch (1989), The jackknife and the bootstrap
-for general stationary observations; Politis and Romano (1992), A circular block-resampling procedure for stationary
-data; Wilks (2019), Statistical Methods in the Atmospheric Sciences, 5.3.5; Hesterberg (2015), What teachers should
-know about the bootstrap (the expanded percentile interval).
+What happens at all regions and hours of a day is one unit, since neighbours share their weather. Units are drawn in
+blocks of days that follow one another, since days share it too: labels of one day reach into the next, weather systems
+take some days to pass, and after about two weeks nothing is left of them, so that a block is `BLOCK_DAYS` = 14 days.
+Forecasts of one bootstrap are scored on the same draws, so that what their days have in common cancels in a difference.
+
+The ends are expanded percentiles: further out than those of 95 % as the t distribution is wider than the normal one,
+since a record is worth no more than its number of blocks. Plain percentiles hold the truth too seldom in simulated
+records of a year that persist like real rain (`tests/coverage_campaign.py`).
+
+Source: Künsch (1989), The jackknife and the bootstrap for general stationary observations; Politis and Romano (1992),
+A circular block-resampling procedure for stationary data; Wilks (2019), Statistical Methods in the Atmospheric
+Sciences, 5.3.5; Hesterberg (2015), What teachers should know about the bootstrap (expanded percentiles).
 """
 
 from __future__ import annotations
@@ -24,7 +30,7 @@ from utils.forecasts import Forecasts
 from utils.score_info import SCORES
 
 LEVEL = 0.95
-BLOCK_DAYS = 10
+BLOCK_DAYS = 14
 LEAST_BLOCKS = 8
 MOST_UNDEFINED = 0.05
 

@@ -67,11 +67,11 @@ def test_a_forecast_does_not_differ_from_itself() -> None:
 
 
 def test_few_days_have_no_interval_and_say_why() -> None:
-    """Three weeks in ten-day blocks are two independent cases: an interval of them would be a fairy tale."""
-    draws = intervals.bootstrap({"model": year_of_forecasts(n_days=79)}, 100)
+    """Four weeks in blocks of two are two independent cases: an interval of them would be a fairy tale."""
+    draws = intervals.bootstrap({"model": year_of_forecasts(n_days=111)}, 100)
     assert draws.interval("model", "roc_auc") is None
-    assert draws.why_none == "79 days are fewer than 8 blocks of 10 days"
-    assert intervals.bootstrap({"model": year_of_forecasts(n_days=80)}, 100).interval("model", "roc_auc") is not None
+    assert draws.why_none == "111 days are fewer than 8 blocks of 14 days"
+    assert intervals.bootstrap({"model": year_of_forecasts(n_days=112)}, 100).interval("model", "roc_auc") is not None
     assert set(draws.intervals("model").values()) == {None}
 
 
