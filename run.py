@@ -27,6 +27,7 @@ EPILOG = """examples:
   python run.py --is_training 0 --preset small                  score the newest such run again
   python run.py --task_name compare RUN RUN ...                 side by side: which differences are real
   python run.py --task_name predict --run RUN --input_dir DIR   probabilities from new ERA5 files
+  python run.py --task_name report --run RUN --language es      the page of a finished run anew, in Spanish
 
 Each model has flags of its own: python run.py --model resnet1d --help"""
 TRAINED = ("classification", "forecast")
@@ -51,6 +52,7 @@ def _dispatch(words: list[str]) -> None:
         resume,
     )
     from exp.diagnosis.command import diagnose
+    from exp.report import write as report
 
     settings = command_line.read(words, description=DESCRIPTION, epilog=EPILOG)
     task = resume.task_of(settings)
@@ -77,6 +79,8 @@ def _dispatch(words: list[str]) -> None:
         comparison.compare(settings.compare)
     elif settings.run.task_name == "diagnose":
         diagnose(settings)
+    elif settings.run.task_name == "report":
+        report.again(settings)
     elif settings.run.dry_run:
         dry_run.tell(settings)
     elif task == "forecast":

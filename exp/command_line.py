@@ -14,6 +14,7 @@ from utils import flags
 logger = logging.getLogger(__name__)
 PREDICT_FLAGS = {"task_name", "run", "input_dir", "output", "device", "gpu", "checkpoints", "sample_stride_hours"}
 COMPARE_FLAGS = {"task_name", *(field.name for field in fields(CompareConfig))}
+REPORT_FLAGS = {"task_name", "run", "language", "checkpoints"}
 
 
 def read(words: Sequence[str], *, description: str = "", epilog: str = "") -> Settings:
@@ -44,6 +45,8 @@ def read(words: Sequence[str], *, description: str = "", epilog: str = "") -> Se
         used, user = PREDICT_FLAGS, "predict: the run has its own"
     if run.task_name == "compare":
         used, user = COMPARE_FLAGS, "compare: the runs have their own"
+    if run.task_name == "report":
+        used, user = REPORT_FLAGS, "report: the run has its own"
     for name in given:
         if name not in used:
             logger.info("--%s is not used by %s.", name, user)

@@ -17,6 +17,7 @@ from typing import Any
 
 from exp.compare import alike, content, picture, reading, tables
 from exp.compare.config import CompareConfig
+from exp.report import write as report
 from utils import flags, last_words, outcome, run_directory
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,8 @@ def compare(config: CompareConfig) -> Path:
     """Compare runs, tell the table and write it.
 
     Returns:
-        The folder with comparison.json, .md, .csv and, where matplotlib is installed, a figure for each threshold.
+        The folder with comparison.json, .md, .csv and, where matplotlib and jinja2 are installed, a figure for each
+        threshold and a page.
 
     Raises:
         UsageError: the runs are none, not finished, or do not belong together.
@@ -38,7 +40,7 @@ def compare(config: CompareConfig) -> Path:
     same = alike.require(runs, common_instants=config.common_instants, command=command)
     found = content.of(same, against=config.against, with_ensemble=config.ensemble, command=command)
     folder = Path(config.output) if config.output else _new_folder(runs[0].home.parent)
-    written = write(folder, found)
+    written = [*write(folder, found), *_page(folder, found, config.language)]
     last_words.show(tables.text(found))
     last_words.show(f"written      {', '.join(map(str, written))}")
     return folder
@@ -76,6 +78,13 @@ def _answer(words: list[str]) -> None:
     from exp import command_line
 
     compare(command_line.read(["--task_name", "compare", *words]).compare)
+
+
+def _page(folder: Path, found: dict[str, Any], language: report.Language) -> list[Path]:
+    if not report.can_be_written():
+        logger.info("jinja2 is not installed: no %s.", report.FILE)
+        return []
+    return [report.write_comparison(folder, found, language)]
 
 
 def _words(config: CompareConfig) -> list[str]:

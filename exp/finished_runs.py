@@ -24,7 +24,7 @@ from utils.findings import require_no_error
 # The second line says how a forecast is scored, which may be another way each time.
 IGNORED_WHEN_MATCHING = {
     "is_training", "checkpoints", "device", "gpu", "itr", "config", "preset", "task_name", "run",
-    "bootstrap_draws", "test_pred_len", "references", "season_hours", "test_stride"}  # fmt: skip
+    "bootstrap_draws", "language", "test_pred_len", "references", "season_hours", "test_stride"}  # fmt: skip
 IGNORED_WHEN_MATCHING |= {field.name for field in fields(CheckpointConfig)}
 # Flags of earlier versions, by their names of now: a run that was stored with one must not be rebuilt with a default.
 RENAMED = {"variate_attention": "variate_mode"}

@@ -27,6 +27,7 @@ from exp.diagnosis.report import Diagnosis
 from exp.finished_runs import find_run, load_forecaster, stored_settings
 from exp.forecasters import Forecaster, NetworkForecaster
 from exp.peak_memory import peak_memory
+from exp.report import write as report
 from exp.scoring import ERA5_ATTRIBUTION
 from exp.settings import Settings, context_length
 from exp.state_keeper import Keeping
@@ -283,6 +284,7 @@ def _score_and_write(
     }
     run_directory.write_json(folder / run_directory.FINISHED_FILE, scores)
     _report(folder, scores, drawn, splits, is_brief=is_brief)
+    _write_page(folder, settings)
     return scores
 
 
@@ -320,6 +322,13 @@ def _report(folder: Path, scores: dict[str, Any], drawn: list[Path], splits: Spl
     logger.info("predictions  %s", folder / "predictions.csv")
     if drawn:
         logger.info("figures      %s", drawn[0].parent)
+
+
+def _write_page(folder: Path, settings: Settings) -> None:
+    if not report.can_be_written():
+        logger.info("jinja2 is not installed: no report.html.")
+        return
+    logger.info("report       %s", report.write_run(folder, settings.verification.language))
 
 
 def _summarise(settings: Settings, runs: list[Path], results: list[dict[str, Any]]) -> None:

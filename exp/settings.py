@@ -30,7 +30,7 @@ from utils.flag_rules import require
 from utils.reproducibility import DeviceName
 
 FORECAST_DEFAULTS = {"model": models.NOT_CLASSIFIERS[0], "model_id": "pretrained"}
-TaskName = Literal["classification", "forecast", "predict", "diagnose", "compare"]
+TaskName = Literal["classification", "forecast", "predict", "diagnose", "compare", "report"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,8 @@ class RunConfig:
         metadata={
             "help": "classification trains and scores a rain forecast; forecast pre-trains Timer-XL on series and "
             "scores it on them; predict applies a finished run to new files; compare puts finished runs side by side; "
-            "diagnose looks at data, checkpoint, one forward and one backward pass, with the flags of a training"
+            "diagnose looks at data, checkpoint, one forward and one backward pass, with the flags of a training; "
+            "report writes the page of a finished run anew"
         },
     )
     is_training: Literal[0, 1] = field(
@@ -140,7 +141,9 @@ class PredictConfig:
 
     run: str | None = field(
         default=None,
-        metadata={"help": "run directory: whose model predicts, or which --is_training 0 scores again"},
+        metadata={
+            "help": "run directory: whose model predicts, which --is_training 0 scores again, whose report is written"
+        },
     )
     input_dir: str = field(default="datasets/raw_era5", metadata={"help": "folder of ERA5 files to predict from"})
     output: str | None = field(
@@ -291,6 +294,8 @@ def shown_groups(task_name: str, model: str) -> list[type]:
         return [RunConfig, PredictConfig]
     if task_name == "compare":
         return [RunConfig, CompareConfig]
+    if task_name == "report":
+        return [RunConfig, PredictConfig, VerificationConfig]
     if task_name == "forecast":
         own = [SeriesConfig, ForecastConfig]
         return [RunConfig, *own, models.config_class(model), TrainerConfig, GuardConfig, CheckpointConfig]

@@ -13,7 +13,8 @@ from utils import run_directory
 from utils.errors import DataError
 from utils.forecasts import Forecasts
 
-FILES = {"test": "predictions.csv", "validation": "validation_predictions.csv"}
+PREDICTIONS_FILE = "predictions.csv"
+FILES = {"test": PREDICTIONS_FILE, "validation": "validation_predictions.csv"}
 # Begins the name of a folder in a run in which it was scored again.
 SCORED_AGAIN = "scored-"
 Split = Literal["test", "validation"]
@@ -35,25 +36,31 @@ def read(run: Path, split: Split = "test") -> dict[float, Forecasts]:
     """
     scores = run_directory.read_json(run / run_directory.FINISHED_FILE)
     path = run / FILES[split]
-    frame = _frame(path)
-    frame = frame[frame["observed_class"].notna()].sort_values(["init_time", "region"], ignore_index=True)
+    frame = observed_cases(run, split)
     return {
         threshold: _event(path, frame, threshold, level, cut)
         for level, (threshold, cut) in enumerate(zip(scores["threshold_mm"], scores["cut"], strict=True))
     }
 
 
-def _frame(path: Path) -> pd.DataFrame:
+def observed_cases(run: Path, split: Split = "test") -> pd.DataFrame:
+    """Read the rows of a split's file whose label is known, in the order of init time and region.
+
+    Raises:
+        DataError: ``RUN_WITHOUT_PREDICTIONS``, the file is missing.
+    """
+    path = run / FILES[split]
     if not path.is_file():
-        raise _without(path, "no such file")
-    return pd.read_csv(path, parse_dates=["init_time"], date_format=TIME_FORMAT, dtype={"region": str})
+        raise without_predictions(path, "no such file")
+    frame = pd.read_csv(path, parse_dates=["init_time"], date_format=TIME_FORMAT, dtype={"region": str})
+    return frame[frame["observed_class"].notna()].sort_values(["init_time", "region"], ignore_index=True)
 
 
 def _event(path: Path, frame: pd.DataFrame, threshold: float, level: int, cut: float) -> Forecasts:
     names = {part: f"{part}_{threshold:g}mm" for part in ("probability", "climatology", "persistence")}
     missing = [name for name in names.values() if name not in frame]
     if missing:
-        raise _without(path, f"columns missing: {', '.join(missing)}")
+        raise without_predictions(path, f"columns missing: {', '.join(missing)}")
     return Forecasts(
         init_time=frame["init_time"].to_numpy().astype("datetime64[s]"),
         region=frame["region"].to_numpy().astype(str),
@@ -63,7 +70,8 @@ def _event(path: Path, frame: pd.DataFrame, threshold: float, level: int, cut: f
     )
 
 
-def _without(path: Path, evidence: str) -> DataError:
+def without_predictions(path: Path, evidence: str) -> DataError:
+    """Return the error of a run whose predictions cannot be used, with what was found."""
     run = path.parent.parent if path.parent.name.startswith(SCORED_AGAIN) else path.parent
     return DataError(
         "RUN_WITHOUT_PREDICTIONS",

@@ -26,6 +26,7 @@ class VerificationConfig:
     ] = field(
         default="macro_f1", metadata={"help": "score on validation that decides from which probability on it is rain"}
     )
+    language: Literal["en", "es"] = field(default="en", metadata={"help": "of report.html: English or Spanish"})
     bootstrap_draws: int = field(
         default=1000,
         metadata={"help": "draws of days that the 95 % intervals of the test scores are made from; 0 makes none"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class CompareConfig:
         default=None,
         metadata={"help": "folder for table, figure and page (default: comparison-<time> beside the first run)"},
     )
+    language: Literal["en", "es"] = field(default="en", metadata={"help": "of report.html: English or Spanish"})
     ensemble: bool = field(
         default=False,
         metadata={"help": "weigh all models into one forecast, by validation alone, and say what each adds on test"},
