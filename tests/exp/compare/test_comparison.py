@@ -129,7 +129,8 @@ def test_a_collapsed_run_is_marked_wherever_it_is_shown(
 
 def test_files_hold_the_table_for_machines_for_readers_and_as_a_picture(folder: Path, tmp_path: Path) -> None:
     """Whoever opens one of them needs none of the others."""
-    content = compared(tmp_path, *map(str, [*runs_of(folder, "logistic_regression"), *runs_of(folder, "persistence")]))
+    runs = [*runs_of(folder, "logistic_regression"), *runs_of(folder, "persistence")]
+    content = compared(tmp_path, *map(str, runs), "--language", "es")
     out = tmp_path / "out"
     rows = list(csv.DictReader(io.StringIO((out / "comparison.csv").read_text())))
     assert [row["name"] for row in rows] == [row["name"] for row in content["events"][0]["table"]]
@@ -138,6 +139,8 @@ def test_files_hold_the_table_for_machines_for_readers_and_as_a_picture(folder: 
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert "base rate" in text and "real" in text and len(widths) == 2
     assert (out / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    page = (out / "report.html").read_text()
+    assert "logistic_regression" in page and '<html lang="es"' in page
 
 
 def test_the_module_and_the_task_do_the_same_and_write_beside_the_runs(
