@@ -31,7 +31,9 @@ EPILOG = """examples:
   python run.py --task_name regression --preset tiny            how much will it rain, in millimetres?
   python run.py --task_name forecast --root_path DIR            pre-train Timer-XL on a folder of series
   python run.py --is_training 0 --preset small                  score the newest such run again
+  python run.py --task_name compare RUN RUN ...                 side by side: which differences are real
   python run.py --task_name predict --run RUN --input_dir DIR   probabilities from new ERA5 files
+  python run.py --task_name report --run RUN --language es      the page of a finished run anew, in Spanish
 
 Each model has flags of its own: python run.py --model resnet1d --help"""
 
@@ -44,8 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> None:
-    from exp import command_line, cross_validation, dry_run, openltm_flags, prediction, resume
+    from exp import command_line, comparison, cross_validation, dry_run, openltm_flags, prediction, resume
     from exp.diagnosis.command import diagnose
+    from exp.report import write as report
     from exp.settings import TRAINED
 
     settings = command_line.read(words, description=DESCRIPTION, epilog=EPILOG)
@@ -69,10 +72,14 @@ def _dispatch(words: list[str]) -> None:
     signals.raise_at_once()
     if settings.run.task_name == "predict":
         prediction.predict(settings)
+    elif settings.run.task_name == "compare":
+        comparison.compare(settings.compare)
     elif settings.split.cross_validate and task != "forecast":
         cross_validation.train(settings)
     elif settings.run.task_name == "diagnose":
         diagnose(settings)
+    elif settings.run.task_name == "report":
+        report.again(settings)
     elif settings.run.dry_run:
         dry_run.tell(settings)
     else:

@@ -1,154 +1,104 @@
-"""Scores of several finished runs side by side, base rate included.
+"""Finished runs side by side on identical test instants, with intervals: `run.py --task_name compare` as a module.
 
-python -m exp.comparison checkpoints/peru_rainfall       the newest run of each model, seeds averaged
-python -m exp.comparison RUN RUN ...                     these run directories, those that differ in their seed averaged
+python -m exp.comparison checkpoints/peru_rainfall       the newest run of each model, seeds together
+python -m exp.comparison RUN RUN ... [--ensemble]        these run directories; flags: run.py --task_name compare --help
 """
 
 from __future__ import annotations
 
-import json
+import logging
+import shlex
 import sys
 from collections.abc import Sequence
+from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from exp.finished_runs import is_forecast
-from exp.scoring import main_scores
-from utils import last_words, outcome, run_directory
-from utils.errors import UsageError
+from exp.compare import alike, content, picture, reading, tables
+from exp.compare.config import CompareConfig
+from exp.report import write as report
+from utils import flags, last_words, outcome, run_directory
 
-COLUMNS = {
-    "accuracy": "accuracy",
-    "macro F1": "macro_f1",
-    "MCC": "matthews_correlation",
-    "PSS": "peirce_skill_score",
-    "ROC AUC": "roc_auc",
-    "Brier": "brier_score",
-    "Brier skill": "brier_skill_score",
-}
+logger = logging.getLogger(__name__)
 
 
-def newest_of_each_model(folder: Path) -> list[list[Path]]:
-    """Return, for each model in the folder of one experiment, its newest finished run and those of its other seeds.
+def compare(config: CompareConfig) -> Path:
+    """Compare runs, tell the table and write it.
+
+    Returns:
+        The folder with comparison.json, .md, .csv and, where matplotlib and jinja2 are installed, a figure for each
+        threshold and a page.
 
     Raises:
-        UsageError: the folder holds no finished run.
+        UsageError: the runs are none, not finished, or do not belong together.
+        DataError: one has no forecasts to compare.
+        StorageError: the folder cannot be written.
     """
-    groups: dict[str, dict[int, Path]] = {}
-    flags: dict[str, dict[str, Any]] = {}
-    for run in run_directory.finished_runs(str(folder.parent)):
-        if run.parent != folder or is_forecast(run_directory.read_json(run / "config.json")):
-            continue
-        mine = _flags_but_seed(run)
-        model = mine["model"]
-        if flags.setdefault(model, mine) == mine:
-            seed = run_directory.read_json(run / run_directory.FINISHED_FILE)["seed"]
-            groups.setdefault(model, {}).setdefault(seed, run)
-    if not groups:
-        raise UsageError(
-            "CONFIG",
-            "There are no finished runs in this folder.",
-            where=str(folder),
-            next_command="python -m exp.comparison checkpoints/<model_id>, after a run has ended",
-        )
-    return [list(runs.values()) for runs in groups.values()]
+    runs = reading.read_all(reading.paths_of(config.runs), with_validation=config.ensemble)
+    command = shlex.join(["python", "run.py", "--task_name", "compare", *_words(config)])
+    same = alike.require(runs, common_instants=config.common_instants, command=command)
+    found = content.of(same, against=config.against, with_ensemble=config.ensemble, command=command)
+    folder = Path(config.output) if config.output else _new_folder(runs[0].home.parent)
+    written = [*write(folder, found), *_page(folder, found, config.language)]
+    last_words.show(tables.text(found))
+    last_words.show(f"written      {', '.join(map(str, written))}")
+    return folder
 
 
-def groups_of(runs: Sequence[Path]) -> list[list[Path]]:
-    """Return run directories by their flags; those that differ in nothing but their seed are one group.
+def write(folder: Path, found: dict[str, Any]) -> list[Path]:
+    """Write a comparison as JSON, Markdown, CSV and, where matplotlib is installed, pictures.
 
     Raises:
-        UsageError: one of them is no finished run of a classifier.
+        StorageError: one cannot be written.
     """
-    groups: dict[str, list[Path]] = {}
-    for run in dict.fromkeys(runs):
-        if not (run / run_directory.FINISHED_FILE).is_file() or is_forecast(
-            run_directory.read_json(run / "config.json")
-        ):
-            raise UsageError(
-                "CONFIG",
-                "This is no finished run of a classifier.",
-                where=str(run),
-                evidence=f"no {run_directory.FINISHED_FILE} in it" if run.is_dir() else "no such directory",
-                next_command="python -m exp.comparison RUN RUN, directories that hold scores.json",
-            )
-        groups.setdefault(json.dumps(_flags_but_seed(run), sort_keys=True), []).append(run)
-    return list(groups.values())
+    run_directory.make_folder(folder)
+    paths = [folder / f"comparison.{suffix}" for suffix in ("json", "md", "csv")]
+    run_directory.write_json(paths[0], found)
+    run_directory.write_text(paths[1], tables.markdown(found))
+    run_directory.write_text(paths[2], tables.comma_separated(found))
+    if find_spec("matplotlib") is None:
+        return paths
+    several = len(found["events"]) > 1
+    for event in found["events"]:
+        ending = f"_{event['threshold_mm']:g}mm" if several else ""
+        paths.append(picture.draw(folder / f"comparison{ending}.png", found, event))
+    return paths
 
 
-def table(groups: list[list[Path]]) -> str:
-    """Return a plain table of test scores, means over the seeds of each group, best Brier score first.
-
-    `=` marks a forecast that says the same every time.
-
-    Raises:
-        UsageError: the runs were not scored on the same number of windows with the same base rate.
-    """
-    rows = [_mean_row([_row(run) for run in runs]) for runs in groups]
-    if len({row["model"] for row in rows}) < len(rows):
-        rows = [row | {"model": _longer_name(runs[0])} for row, runs in zip(rows, groups, strict=True)]
-    different = {(row["n"], row["base_rate"]) for row in rows}
-    if len(different) > 1:
-        raise UsageError(
-            "CONFIG",
-            "These runs were not scored on the same windows.",
-            where=", ".join(run.name for runs in groups for run in runs),
-            evidence="; ".join(f"{n} windows, base rate {rate:.4f}" for n, rate in sorted(different)),
-            next_command="run them with the same data, splits, --seq_len and --sample_stride_hours",
-        )
-    rows.sort(key=lambda row: row["brier_score"])
-    lines = [f"test split: n = {rows[0]['n']}, base rate {rows[0]['base_rate']:.3f}"]
-    if any(row["synthetic"] for row in rows):
-        lines.append("SYNTHETIC data, not ERA5: these figures say nothing about Peru")
-    width = max(22, *(len(row["model"]) + 1 for row in rows))
-    lines.append(f"{'model':<{width}}{'seeds':>5}" + "".join(f"{title:>13}" for title in COLUMNS))
-    for row in rows:
-        cells = "".join("            -" if row[name] is None else f"{row[name]:>13.3f}" for name in COLUMNS.values())
-        lines.append(f"{row['model']:<{width}}{row['seeds']:>5}{cells}{' =' if row['constant_answer'] else ''}")
-    return "\n".join(lines)
+def main(words: Sequence[str]) -> int:
+    """Compare what the words name, as `run.py --task_name compare` does, and return the exit code."""
+    return outcome.of(lambda: _answer(list(words)))
 
 
-def _flags_but_seed(run: Path) -> dict[str, Any]:
-    stored = run_directory.read_json(run / "config.json")["flags"]
-    return {name: value for name, value in stored.items() if name not in ("seed", "itr", "device", "gpu")}
-
-
-def _longer_name(run: Path) -> str:
-    """Return experiment and start of a run, where the name of its model alone does not tell it from another."""
-    return f"{run.parent.name} {run.name.split('-seed')[-1].partition('-')[2]}"
-
-
-def _row(run: Path) -> dict[str, Any]:
-    scores = run_directory.read_json(run / run_directory.FINISHED_FILE)
-    return {"model": scores["model"], "synthetic": scores["synthetic"], **main_scores(scores["test"])}
-
-
-def _mean_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    means = {}
-    for name in COLUMNS.values():
-        values = [row[name] for row in rows]
-        means[name] = None if None in values else sum(values) / len(values)
-    return rows[0] | means | {"seeds": len(rows), "constant_answer": any(row["constant_answer"] for row in rows)}
-
-
-def main(words: list[str]) -> int:
-    """Print the table of one folder, or of the runs named, and return the exit code."""
-    return outcome.of(lambda: last_words.show(_answer(words)))
-
-
-def _answer(words: list[str]) -> str:
+def _answer(words: list[str]) -> None:
     if words in (["-h"], ["--help"]):
-        return __doc__ or ""
-    if not words or any(word.startswith("-") for word in words):
-        raise UsageError(
-            "CONFIG",
-            "One folder of runs or several run directories are expected.",
-            where="python -m exp.comparison FOLDER, or RUN RUN ...",
-            next_command="python -m exp.comparison checkpoints/peru_rainfall",
-        )
-    paths = [Path(word) for word in words]
-    is_folder = len(paths) == 1 and not (paths[0] / run_directory.FINISHED_FILE).is_file()
-    return table(newest_of_each_model(paths[0]) if is_folder else groups_of(paths))
+        last_words.show(__doc__ or "")
+        return
+    from exp import command_line
+
+    compare(command_line.read(["--task_name", "compare", *words]).compare)
+
+
+def _page(folder: Path, found: dict[str, Any], language: report.Language) -> list[Path]:
+    if not report.can_be_written():
+        logger.info("jinja2 is not installed: no %s.", report.FILE)
+        return []
+    return [report.write_comparison(folder, found, language)]
+
+
+def _words(config: CompareConfig) -> list[str]:
+    """Return the words that ask for this comparison again."""
+    default = CompareConfig()
+    given = {name: value for name, value in flags.as_dict(config).items() if value != flags.as_dict(default)[name]}
+    words = list(given.pop("runs", []))
+    for name, value in given.items():
+        words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    return words
+
+
+def _new_folder(parent: Path) -> Path:
+    return parent / f"comparison-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exp import curves
 from exp.drawing import BLUE, GREEN, GREY, INK, ORANGE, legend, new_figure, save
 from utils.forecasts import ClassForecasts, Forecasts
 
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 logger = logging.getLogger(__name__)
-
-RELIABILITY_BINS = 10
-# A bin with fewer cases than this is drawn hollow: its frequency is mostly chance.
-FEW_CASES = 30
 
 
 def write_all(
@@ -235,12 +232,7 @@ def reliability_diagram(observed: np.ndarray, probability: np.ndarray, path: Pat
         path: PNG to write.
         label: what the figure has to say about its data.
     """
-    edges = np.linspace(0, 1, RELIABILITY_BINS + 1)
-    place = np.clip(np.digitize(probability, edges) - 1, 0, RELIABILITY_BINS - 1)
-    counts = np.bincount(place, minlength=RELIABILITY_BINS)
-    used = counts > 0
-    said = np.bincount(place, weights=probability, minlength=RELIABILITY_BINS)[used] / counts[used]
-    rained = np.bincount(place, weights=observed, minlength=RELIABILITY_BINS)[used] / counts[used]
+    bins = curves.reliability(observed, probability)
     base_rate = float(np.mean(observed))
     figure, (axes, histogram) = new_figure(5.6, 7.6, 2, sharex=True, height_ratios=[4, 1])
     shade: dict[str, Any] = {"color": GREEN, "alpha": 0.10, "linewidth": 0}
@@ -249,16 +241,17 @@ def reliability_diagram(observed: np.ndarray, probability: np.ndarray, path: Pat
     axes.plot([0, 1], [0, 1], color=INK, linewidth=1.2, label="perfect")
     axes.axhline(base_rate, color=GREY, linestyle="--", linewidth=1.2, label=f"base rate {base_rate:.3f}")
     axes.plot([0, 1], [base_rate / 2, (1 + base_rate) / 2], color=GREY, linestyle=":", linewidth=1.4, label="no skill")
-    axes.plot(said, rained, color=BLUE, linewidth=2, marker="o", markersize=6, label="forecast")
-    few = counts[used] < FEW_CASES
+    axes.plot(bins.said, bins.rained, color=BLUE, linewidth=2, marker="o", markersize=6, label="forecast")
+    few = bins.is_rare
     if few.any():
         axes.plot(
-            said[few], rained[few], "o", markersize=6, markerfacecolor="white", markeredgecolor=BLUE, zorder=3,
-            label=f"fewer than {FEW_CASES} cases",
+            bins.said[few], bins.rained[few], "o", markersize=6, markerfacecolor="white", markeredgecolor=BLUE,
+            zorder=3, label=f"fewer than {curves.FEW_CASES} cases",
         )  # fmt: skip
     _unit_square(axes, "", "observed frequency of rain")
     legend(axes, loc="upper left")
-    histogram.bar(edges[:-1], counts, width=1 / RELIABILITY_BINS, align="edge", color=BLUE, alpha=0.75, edgecolor="w")
+    width = 1 / curves.RELIABILITY_BINS
+    histogram.bar(bins.edges[:-1], bins.counts, width=width, align="edge", color=BLUE, alpha=0.75, edgecolor="w")
     histogram.set_xlabel("forecast probability of rain")
     histogram.set_ylabel("cases")
     histogram.yaxis.set_major_formatter("{x:,.0f}")

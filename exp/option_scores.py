@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from exp.compare import costs
 from exp.options import Option
 from exp.resume import OF_NO_CONSEQUENCE
 from exp.scoring import main_scores
@@ -48,6 +48,7 @@ class Outcome:
         n: windows of the test split.
         synthetic: made from labelled synthetic data.
         runs: directories of the finished seeds.
+        intervals: name of a score -> 95 % interval of its mean over the seeds; None before it was judged.
     """
 
     option: Option
@@ -62,6 +63,7 @@ class Outcome:
     n: int | None = None
     synthetic: bool = False
     runs: tuple[str, ...] = ()
+    intervals: Mapping[str, list[float] | None] | None = None
 
     @property
     def n_seeds(self) -> int:
@@ -96,13 +98,6 @@ def read(option: Option, runs: Sequence[Path], failed: Mapping[int, str]) -> Out
     )
 
 
-def windows_of(run: Path) -> list[tuple[str, ...]]:
-    """Return init time, region and class of every test window of a run, in one order."""
-    with (run / "predictions.csv").open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file)
-        return sorted((row["init_time"], row["region"], row["observed_class"]) for row in rows)
-
-
 def f1_of_always_rain(base_rate: float) -> float:
     """Return the F1 of a forecast that says rain every time."""
     return 2 * base_rate / (1 + base_rate)
@@ -115,7 +110,10 @@ def plain(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "option": each.option.letter,
             "title": each.option.title,
             "seeds": each.n_seeds,
-            "scores": {name: _summary(values) for name, values in each.scores.items()},
+            "scores": {
+                name: _summary(values) | {"interval": (each.intervals or {}).get(name)}
+                for name, values in each.scores.items()
+            },
             "notes_f1": each.option.notes_f1,
             "notes_hours_t4": each.option.notes_hours,
             "f1_of_always_rain": None if each.base_rate is None else f1_of_always_rain(each.base_rate),
@@ -167,15 +165,28 @@ def comma_separated(outcomes: Sequence[Outcome]) -> str:
     return file.getvalue()
 
 
-def write(folder: Path, outcomes: Sequence[Outcome], conclusions: Sequence[str] = ()) -> list[Path]:
+def write(
+    folder: Path,
+    outcomes: Sequence[Outcome],
+    conclusions: Sequence[str] = (),
+    differences: Sequence[Mapping[str, Any]] = (),
+) -> list[Path]:
     """Write the table as JSON, Markdown and CSV.
+
+    Args:
+        folder: where to.
+        outcomes: of the options.
+        conclusions: sentences for below the table.
+        differences: between options, with intervals, for the JSON file.
 
     Raises:
         StorageError: one cannot be written.
     """
     run_directory.make_folder(folder)
     paths = [folder / f"comparison.{suffix}" for suffix in ("json", "md", "csv")]
-    run_directory.write_json(paths[0], {"options": plain(outcomes), "conclusions": list(conclusions)})
+    run_directory.write_json(
+        paths[0], {"options": plain(outcomes), "differences": list(differences), "conclusions": list(conclusions)}
+    )
     said = "".join(f"\n{sentence}\n" for sentence in conclusions)
     run_directory.write_text(paths[1], markdown(outcomes) + said)
     run_directory.write_text(paths[2], comma_separated(outcomes))
@@ -183,9 +194,7 @@ def write(folder: Path, outcomes: Sequence[Outcome], conclusions: Sequence[str] 
 
 
 def _seconds(run: Path) -> float:
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    rows: Iterable[dict[str, Any]] = map(json.loads, lines)
-    return sum((row.get("train_seconds") or 0) + (row.get("evaluation_seconds") or 0) for row in rows)
+    return sum(part or 0.0 for part in costs.seconds(run))
 
 
 def _summary(values: Sequence[float | None]) -> dict[str, Any]:
@@ -202,7 +211,7 @@ def _cells(each: Outcome) -> tuple[str, ...]:
     return (
         f"{_letter(each)} {each.option.title}",
         seeds,
-        *(_mean(each.scores[name]) for name in SCORES.values()),
+        *(_mean(each.scores[name]) + _between((each.intervals or {}).get(name)) for name in SCORES.values()),
         _range(each.option.notes_f1, ".2f"),
         "-" if each.parameters is None else f"{each.parameters:,}",
         str(each.skipped) if each.n_seeds else "-",
@@ -221,6 +230,10 @@ def _mean(values: Sequence[float | None]) -> str:
     if found["mean"] is None:
         return "-"
     return f"{found['mean']:.3f}" + ("" if found["deviation"] is None else f" ± {found['deviation']:.3f}")
+
+
+def _between(interval: Sequence[float] | None) -> str:
+    return "" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
 def _range(ends: tuple[float, float] | None, form: str) -> str:
@@ -243,6 +256,8 @@ def _heading(outcomes: Sequence[Outcome]) -> list[str]:
 
 def _reading(outcomes: Sequence[Outcome]) -> list[str]:
     lines = ["F1 of rain is what the notes report: it rises with the base rate, and no skill is needed for it."]
+    if any(any((each.intervals or {}).values()) for each in outcomes):
+        lines.append("[ , ]: 95 % interval of the mean over the seeds, from days drawn in blocks; ± is over the seeds.")
     if any(any(each.collapsed) for each in outcomes):
         lines.append(f"{COLLAPSED} marks a collapsed seed: it says the same every time, and no score of it is skill.")
     return lines

@@ -40,6 +40,8 @@ from exp.diagnosis.explain import Explainer
 from exp.diagnosis.report import Diagnosis
 from exp.finished_runs import find_run, load_forecaster, stored_settings
 from exp.forecasters import Forecaster, NetworkForecaster
+from exp.peak_memory import peak_memory
+from exp.report import write as report
 from exp.scoring import ERA5_ATTRIBUTION
 from exp.settings import Settings, context_length
 from exp.settling import Kept
@@ -328,9 +330,7 @@ def _score_and_write(
     result = scoring.evaluate(forecaster, splits, settings.verification, kept)
     about = _surroundings(settings, splits)
     test = where_and_when.complete(result.test, result.forecasts, about, settings.verification.bootstrap_draws)
-    scoring.write_probabilities(
-        folder / "predictions", splits.table, splits.test.index, result.probability, result.cuts, result.forecasts
-    )
+    scoring.write_evaluation(folder, splits, result)
     drawn = _draw(folder, history, result, settings, splits)
     knowing = marks.beside_lead_zero(
         result.forecasts, splits.table, splits.test.index, settings.verification.bootstrap_draws
@@ -342,7 +342,7 @@ def _score_and_write(
         "threshold_mm": splits.table.thresholds_mm,
         "lead_time_hours": splits.table.lead_time_hours,
         "accumulation_hours": splits.table.accumulation_hours,
-        **(facts or {"cost": forecaster.cost(), "skipped_steps": sum(row["skipped_steps"] for row in history)}),
+        **(facts or _training_facts(forecaster, splits.test.device, history)),
         "cut": result.cuts,
         "cut_score": result.cut_score,
         "calibration": calibration_file.write(folder, result.settled.calibration),
@@ -355,7 +355,15 @@ def _score_and_write(
     }
     run_directory.write_json(folder / run_directory.FINISHED_FILE, scores)
     _report(folder, scores, drawn, splits, settling.in_words(result.settled, result.decision), is_brief=is_brief)
+    _write_page(folder, settings)
     return scores
+
+
+def _training_facts(forecaster: Forecaster, device: torch.device, history: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "cost": forecaster.cost() | peak_memory(device),
+        "skipped_steps": sum(row["skipped_steps"] for row in history),
+    }
 
 
 def _draw(
@@ -391,6 +399,13 @@ def _report(
     logger.info("predictions  %s", folder / "predictions.csv")
     if drawn:
         logger.info("figures      %s", drawn[0].parent)
+
+
+def _write_page(folder: Path, settings: Settings) -> None:
+    if not report.can_be_written():
+        logger.info("jinja2 is not installed: no report.html.")
+        return
+    logger.info("report       %s", report.write_run(folder, settings.verification.language))
 
 
 def _summarise(settings: Settings, runs: list[Path], results: list[dict[str, Any]]) -> None:

@@ -21,7 +21,9 @@ from utils.reproducibility import commit, versions
 
 logger = logging.getLogger(__name__)
 # What a run writes as it goes on and at its end.
-RESULTS = ("metrics.jsonl", run_directory.FINISHED_FILE, CALIBRATION_FILE, "predictions", "figures")
+RESULTS = (
+    "metrics.jsonl", run_directory.FINISHED_FILE, CALIBRATION_FILE, "predictions", "validation_predictions", "figures",
+)  # fmt: skip
 
 
 def prepare(point: Point, device: torch.device, *, is_described_anew: bool = False) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from data_provider.factory import SPLIT_NAMES, Splits
+from data_provider.windows import WindowSet
 from exp.settings import Dimensions, Settings
 from utils import run_directory
 from utils.files import sha256
@@ -39,6 +40,7 @@ def write(run: Path, settings: Settings, splits: Splits, dimensions: Dimensions,
             "splits": {
                 **splits.ends.to_json(),
                 "windows": {name: len(part) for name, part in zip(SPLIT_NAMES, splits.sets, strict=True)},
+                "periods": {name: _period(part) for name, part in zip(SPLIT_NAMES, splits.sets, strict=True)},
                 "left_out": splits.left_out,
             },
             "table": splits.table.attributes,
@@ -53,6 +55,16 @@ def write(run: Path, settings: Settings, splits: Splits, dimensions: Dimensions,
         record |= {name: before[name] for name in ("weights", "weights_sha256")}
     run_directory.write_json(run / "environment.json", record)
     run_directory.write_json(run / "preprocessing.json", splits.preprocessing.to_json())
+
+
+def _period(part: WindowSet) -> dict[str, Any]:
+    """Return the first and last init time of a split and its share of cases with rain."""
+    index = part.index
+    return {
+        "first": str(index.init_time.min()),
+        "last": str(index.init_time.max()),
+        "base_rate": float((index.label > 0).mean()),
+    }
 
 
 def of_state(settings: Settings, splits: Splits, dimensions: Dimensions) -> dict[str, Any]:

@@ -45,6 +45,8 @@ class Evaluation:
         forecasts: test forecasts beside observations and climatology.
         probability: `(N, n_classes)` of the test split, calibrated.
         is_collapsed: the forecast says the same every time, so that no score of it is skill.
+        validation_forecasts: validation forecasts beside observations and climatology.
+        validation_probability: `(M, n_classes)` of the validation split, calibrated.
     """
 
     settled: Settled
@@ -54,6 +56,8 @@ class Evaluation:
     forecasts: Forecasts | ClassForecasts
     probability: np.ndarray
     is_collapsed: bool
+    validation_forecasts: Forecasts | ClassForecasts
+    validation_probability: np.ndarray
 
     @property
     def cuts(self) -> tuple[float, ...]:
@@ -95,6 +99,8 @@ def evaluate(
         probability=on_test,
         is_collapsed=bool(main_scores(test)["constant_answer"])
         and (not expenses or _says_the_same(on_test, on_validation, splits.validation.index.label)),
+        validation_forecasts=validation,
+        validation_probability=on_validation,
     )
 
 
@@ -193,6 +199,7 @@ def write_probabilities(
     cuts: tuple[float, ...],
     forecasts: Forecasts | ClassForecasts | None = None,
     amounts: Mapping[str, np.ndarray] | None = None,
+    as_netcdf: bool = True,
 ) -> pd.DataFrame:
     """Write probabilities with their times and regions as CSV and, where xarray is installed, as NetCDF.
 
@@ -205,6 +212,7 @@ def write_probabilities(
         forecasts: of a scored split: its climatology and persistence are written too, so that all scores can be made
             again from the file alone.
         amounts: further columns `(N,)` by name, in millimetres, from a regression.
+        as_netcdf: write the NetCDF file too.
 
     Returns:
         One row per init time and region, as written.
@@ -233,8 +241,19 @@ def write_probabilities(
     write_whole(
         stem.with_name(stem.name + ".csv"), lambda path: frame.to_csv(path, index=False, date_format=TIME_FORMAT)
     )
-    _write_netcdf(stem.with_name(stem.name + ".nc"), frame, table, cuts)
+    if as_netcdf:
+        _write_netcdf(stem.with_name(stem.name + ".nc"), frame, table, cuts)
     return frame
+
+
+def write_evaluation(folder: Path, splits: Splits, result: Evaluation) -> None:
+    """Write the test forecasts of a run, and those of validation, which an ensemble finds its weights on."""
+    table, cuts = splits.table, result.cuts
+    write_probabilities(folder / "predictions", table, splits.test.index, result.probability, cuts, result.forecasts)
+    write_probabilities(
+        folder / "validation_predictions", table, splits.validation.index, result.validation_probability, cuts,
+        result.validation_forecasts, as_netcdf=False,
+    )  # fmt: skip
 
 
 def _write_netcdf(path: Path, frame: pd.DataFrame, table: RainTable, cuts: tuple[float, ...]) -> None:

@@ -15,6 +15,7 @@ from data_provider.scaling import ScalingConfig
 from data_provider.series_splits import SeriesConfig
 from data_provider.splits import SplitConfig
 from exp import presets
+from exp.compare.config import CompareConfig
 from exp.forecast_config import ForecastConfig
 from exp.guard import GuardConfig
 from exp.openltm_flags import OpenLTMFlags
@@ -30,7 +31,7 @@ from utils.flag_rules import require
 from utils.reproducibility import DeviceName
 
 FORECAST_DEFAULTS = {"model": models.OF_SERIES[0], "model_id": "pretrained"}
-TaskName = Literal["classification", "regression", "forecast", "predict", "diagnose"]
+TaskName = Literal["classification", "regression", "forecast", "predict", "diagnose", "compare", "report"]
 # Those that train and score a model; the others apply or examine one.
 TRAINED: tuple[TaskName, ...] = ("classification", "regression", "forecast")
 
@@ -44,8 +45,9 @@ class RunConfig:
         metadata={
             "help": "classification trains and scores a rain forecast, whether thresholds are reached; regression one "
             "of the amount in millimetres, as quantiles; forecast pre-trains Timer-XL on series and scores it on them; "
-            "predict applies a finished run to new files; "
-            "diagnose looks at data, checkpoint, one forward and one backward pass, with the flags of a training"
+            "predict applies a finished run to new files; compare puts finished runs side by side; "
+            "diagnose looks at data, checkpoint, one forward and one backward pass, with the flags of a training; "
+            "report writes the page of a finished run anew"
         },
     )
     is_training: Literal[0, 1] = field(
@@ -156,7 +158,9 @@ class PredictConfig:
 
     run: str | None = field(
         default=None,
-        metadata={"help": "run directory: whose model predicts, or which --is_training 0 scores again"},
+        metadata={
+            "help": "run directory: whose model predicts, which --is_training 0 scores again, whose report is written"
+        },
     )
     input_dir: str = field(default="datasets/raw_era5", metadata={"help": "folder of ERA5 files to predict from"})
     output: str | None = field(
@@ -215,6 +219,7 @@ class Settings:
     regression: RegressionConfig
     predict: PredictConfig
     diagnose: DiagnoseConfig
+    compare: CompareConfig
     series: SeriesConfig
     forecast: ForecastConfig
     openltm: OpenLTMFlags
@@ -246,6 +251,7 @@ class Settings:
             regression=flags.build(RegressionConfig, values),
             predict=flags.build(PredictConfig, values),
             diagnose=flags.build(DiagnoseConfig, values),
+            compare=flags.build(CompareConfig, values),
             series=flags.build(SeriesConfig, values),
             forecast=flags.build(ForecastConfig, values),
             openltm=flags.build(OpenLTMFlags, values),
@@ -311,6 +317,10 @@ def shown_groups(task_name: str, model: str) -> list[type]:
     """Return the groups of flags that a task and a model use."""
     if task_name == "predict":
         return [RunConfig, PredictConfig]
+    if task_name == "compare":
+        return [RunConfig, CompareConfig]
+    if task_name == "report":
+        return [RunConfig, PredictConfig, VerificationConfig]
     if task_name == "forecast":
         own = [SeriesConfig, ForecastConfig]
         return [RunConfig, *own, models.config_class(model), TrainerConfig, GuardConfig, CheckpointConfig]
@@ -330,6 +340,7 @@ def all_groups() -> list[type]:
         RunConfig,
         PredictConfig,
         DiagnoseConfig,
+        CompareConfig,
         DataConfig,
         SplitConfig,
         CleaningConfig,

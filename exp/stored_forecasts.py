@@ -1,8 +1,9 @@
-"""The test forecasts of a finished run, read back from its directory: whoever compares or draws needs no model."""
+"""The forecasts of a finished run, read back from its directory: whoever compares or draws needs no model."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,13 +14,18 @@ from utils.errors import DataError
 from utils.forecasts import Forecasts
 
 PREDICTIONS_FILE = "predictions.csv"
+FILES = {"test": PREDICTIONS_FILE, "validation": "validation_predictions.csv"}
+# Begins the name of a folder in a run in which it was scored again.
+SCORED_AGAIN = "scored-"
+Split = Literal["test", "validation"]
 
 
-def read(run: Path) -> dict[float, Forecasts]:
-    """Read what a run forecast on its test split.
+def read(run: Path, split: Split = "test") -> dict[float, Forecasts]:
+    """Read what a run forecast on its test or validation split.
 
     Args:
-        run: directory of a finished run.
+        run: directory of a finished run, or a folder `scored-<time>` in one.
+        split: which.
 
     Returns:
         Threshold in millimetres -> forecasts, in the order of init time and region.
@@ -29,26 +35,32 @@ def read(run: Path) -> dict[float, Forecasts]:
             without the reference forecasts.
     """
     scores = run_directory.read_json(run / run_directory.FINISHED_FILE)
-    frame = _frame(run)
-    frame = frame[frame["observed_class"].notna()].sort_values(["init_time", "region"], ignore_index=True)
+    path = run / FILES[split]
+    frame = observed_cases(run, split)
     return {
-        threshold: _event(run, frame, threshold, level, cut)
+        threshold: _event(path, frame, threshold, level, cut)
         for level, (threshold, cut) in enumerate(zip(scores["threshold_mm"], scores["cut"], strict=True))
     }
 
 
-def _frame(run: Path) -> pd.DataFrame:
-    path = run / PREDICTIONS_FILE
+def observed_cases(run: Path, split: Split = "test") -> pd.DataFrame:
+    """Read the rows of a split's file whose label is known, in the order of init time and region.
+
+    Raises:
+        DataError: ``RUN_WITHOUT_PREDICTIONS``, the file is missing.
+    """
+    path = run / FILES[split]
     if not path.is_file():
-        raise _without(path, "no such file")
-    return pd.read_csv(path, parse_dates=["init_time"], date_format=TIME_FORMAT, dtype={"region": str})
+        raise without_predictions(path, "no such file")
+    frame = pd.read_csv(path, parse_dates=["init_time"], date_format=TIME_FORMAT, dtype={"region": str})
+    return frame[frame["observed_class"].notna()].sort_values(["init_time", "region"], ignore_index=True)
 
 
-def _event(run: Path, frame: pd.DataFrame, threshold: float, level: int, cut: float) -> Forecasts:
+def _event(path: Path, frame: pd.DataFrame, threshold: float, level: int, cut: float) -> Forecasts:
     names = {part: f"{part}_{threshold:g}mm" for part in ("probability", "climatology", "persistence")}
     missing = [name for name in names.values() if name not in frame]
     if missing:
-        raise _without(run / PREDICTIONS_FILE, f"columns missing: {', '.join(missing)}")
+        raise without_predictions(path, f"columns missing: {', '.join(missing)}")
     return Forecasts(
         init_time=frame["init_time"].to_numpy().astype("datetime64[s]"),
         region=frame["region"].to_numpy().astype(str),
@@ -58,11 +70,18 @@ def _event(run: Path, frame: pd.DataFrame, threshold: float, level: int, cut: fl
     )
 
 
-def _without(path: Path, evidence: str) -> DataError:
+def without_predictions(path: Path, evidence: str) -> DataError:
+    """Return the error of a run whose predictions cannot be used, with what was found."""
+    run = path.parent.parent if path.parent.name.startswith(SCORED_AGAIN) else path.parent
     return DataError(
         "RUN_WITHOUT_PREDICTIONS",
-        "This run has no test forecasts that scores could be made from.",
+        f"This run has no {_split_of(path)} forecasts that scores could be made from.",
         where=str(path),
         evidence=evidence,
-        next_command=f"python run.py --is_training 0 --run {path.parent} scores it again; its scored-* folder has them",
+        next_command=f"python run.py --is_training 0 --run {run} scores it again; name its folder "
+        "scored-<time> in the place of the run",
     )
+
+
+def _split_of(path: Path) -> str:
+    return next(split for split, name in FILES.items() if path.name == name)

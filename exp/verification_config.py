@@ -71,6 +71,7 @@ class VerificationConfig:
             "scores by El Nino, neutral and La Nina too"
         },
     )
+    language: Literal["en", "es"] = field(default="en", metadata={"help": "of report.html: English or Spanish"})
     bootstrap_draws: int = field(
         default=1000,
         metadata={"help": "draws of days that the 95 % intervals of the test scores are made from; 0 makes none"},

@@ -12,7 +12,7 @@ import torch
 
 TIMES = ("_seconds", "_per_second")
 # Of time and place, or a hash over such.
-OF_TIME_AND_PLACE = ("time", "seconds", "checkpoints", "root_path", "content_sha256")
+OF_TIME_AND_PLACE = ("time", "seconds", "checkpoints", "root_path", "content_sha256", "peak_memory_bytes")
 # When a state is saved changes none of it.
 OF_SAVING = ("checkpoint_minutes", "checkpoint_steps", "save_every_epochs", "save_safetensors")
 NAMES_LEFT_OUT = (*OF_TIME_AND_PLACE, *OF_SAVING)

@@ -115,6 +115,31 @@ def parse_given(
     return vars(namespace)
 
 
+def apart(words: Sequence[str], config_classes: Iterable[type]) -> tuple[list[str], list[str]]:
+    """Return the words of a command line that belong to no flag, and all others.
+
+    A flag takes what its type takes: a yes/no flag the word behind it only where that says yes or no, a list all words
+    up to the next flag. A flag that is unknown takes none; whoever reads the others will refuse it.
+    """
+    hints = {
+        field.name: _hint(config_class, field) for config_class in config_classes for field in _fields(config_class)
+    }
+    free: list[str] = []
+    of_flags: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("-"):
+            free.append(word)
+            continue
+        of_flags.append(word)
+        hint = None if "=" in word else _without_none(hints.get(word.removeprefix("--")))
+        while hint is not None and left and _takes(hint, left[0]):
+            of_flags.append(left.pop(0))
+            hint = hint if typing.get_origin(hint) is tuple else None
+    return free, of_flags
+
+
 def build(config_class: type[ConfigType], values: Mapping[str, Any]) -> ConfigType:
     """Make a config from the values that are its fields; the rest keep their defaults."""
     names = {field.name for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
@@ -301,6 +326,13 @@ def _without_none(hint: Any) -> Any:
         if len(remaining) == 1:
             return remaining[0]
     return hint
+
+
+def _takes(hint: Any, word: str) -> bool:
+    """Whether a flag of a type takes the word behind it, as far as the word alone tells."""
+    if hint is bool:
+        return word.lower() in (*TRUE_WORDS, *FALSE_WORDS)
+    return typing.get_origin(hint) is not tuple or not word.startswith("-")
 
 
 def _converter(kind: type, name: str, *, optional: bool) -> Callable[[str], Any]:

@@ -127,6 +127,10 @@ class Draws:
             return Difference(ours - theirs, None, None, None)
         return difference_of(ours - theirs, self._drawn[one][score] - self._drawn[other][score], self.n_blocks)
 
+    def drawn(self, name: str, score: str) -> np.ndarray | None:
+        """Score of a forecast in every draw `(draws,)`, NaN where undefined; None where there are no intervals."""
+        return None if self.weights is None else self._drawn[name][score]
+
     def difference_from(self, other: Draws, name: str, score: str) -> Difference:
         """A score of the forecasts `name` here minus that in `other`, whose days are others and drawn by themselves.
 

@@ -10,7 +10,16 @@ from pathlib import Path
 import torch
 
 from data_provider.rain_table import RainTable, read_table_leniently
-from exp import command_line, ladder, option_scores, options, rain_classification, rain_splits, resume
+from exp import (
+    command_line,
+    ladder,
+    option_scores,
+    option_verdicts,
+    options,
+    rain_classification,
+    rain_splits,
+    resume,
+)
 from exp.option_scores import Outcome
 from exp.settings import Settings, context_length
 from scripts.options import single
@@ -41,12 +50,13 @@ def run(words: Sequence[str]) -> int:
     said: list[str] = []
     for letter in letters:
         outcomes.append(_play(letter, prepared[letter], settings[letter], shlex.join(words)))
-        _require_tested_alike(outcomes)
-        if is_ladder:
-            said += ladder.conclude(outcomes)
-        written = option_scores.write(folder, outcomes, said)
-        logger.info("\n%s", option_scores.text(outcomes))
-        for sentence in ladder.conclude(outcomes) if is_ladder else ():
+        verdicts = option_verdicts.of(outcomes)
+        concluded = ladder.conclude(verdicts.outcomes) if is_ladder else []
+        said += concluded
+        told = [*verdicts.sentences(), *said]
+        written = option_scores.write(folder, verdicts.outcomes, told, verdicts.differences)
+        logger.info("\n%s", option_scores.text(verdicts.outcomes))
+        for sentence in (*verdicts.sentences(), *concluded):
             logger.info("%s", sentence)
     logger.info("written      %s", ", ".join(map(str, written)))
     return NumericalError.exit_code if any(each.failed for each in outcomes) else EXIT_OK
@@ -157,23 +167,6 @@ def _require_same_instants(settings: dict[str, Settings]) -> None:
 def _test_windows(settings: Settings, table: RainTable) -> set[tuple[str, int]]:
     index = rain_splits.load(settings, torch.device("cpu"), table=table).test.index
     return set(zip(map(str, index.init_time), map(int, index.region), strict=True))
-
-
-def _require_tested_alike(outcomes: Sequence[Outcome]) -> None:
-    """Refuse a table of runs whose predictions are not of the same instants, regions and observations."""
-    runs = [Path(run) for outcome in outcomes for run in outcome.runs]
-    first: list[tuple[str, ...]] | None = None
-    for each in runs:
-        found = option_scores.windows_of(each)
-        first = found if first is None else first
-        if found != first:
-            raise UsageError(
-                "CONFIG",
-                "These runs were not tested at the same instants.",
-                where=f"{runs[0]}, {each}",
-                evidence=f"{len(first)} and {len(found)} test windows, {len(set(first) & set(found))} in both",
-                next_command="--model_id of a new name, so that all of them are trained on the table of now",
-            )
 
 
 def _play(letter: str, words: Sequence[str], settings: Settings, typed: str) -> Outcome:

@@ -17,7 +17,8 @@ from data_provider.series_factory import SeriesData, load_series
 from data_provider.series_splits import SeriesConfig
 from data_provider.series_windows import Lengths
 from data_provider.splits import TEST, TRAIN, VALIDATION
-from exp import command_line, comparison, forecast_references, forecast_scoring
+from exp import command_line, forecast_references, forecast_scoring
+from exp.compare import reading
 from exp.diagnosis.report import Diagnosis
 from exp.forecast_training import ForecastTraining, SeriesExplainer, require_sound_step
 from exp.micro_batches import USABLE_SHARE, measure, state_bytes
@@ -262,7 +263,7 @@ def test_runs_on_series_are_not_taken_for_runs_that_say_whether_it_rains(
     assert program.main(words(folder, "--references", "none", "--itr", "2")) == 0
     assert len(runs(folder)) == 2 and len(list((folder.parent / "runs" / "own").glob("summary-*.json"))) == 1
     with pytest.raises(UsageError, match="no finished runs"):
-        comparison.newest_of_each_model(folder.parent / "runs" / "own")
+        reading.paths_of([str(folder.parent / "runs" / "own")])
     assert program.main(["--is_training", "0", "--checkpoints", str(folder.parent / "runs")]) == 2
     capsys.readouterr()
     assert program.main(["--task_name", "predict", "--run", str(runs(folder)[0])]) == 2

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from exp import command_line, option_scores, options
+from exp import command_line, option_scores, option_verdicts, options
 from exp.dry_run_material import WINDOWS_OF_THE_CASE
 from exp.option_scores import Outcome
 from exp.options import OPTIONS
+from tests.exp.compare import stored
 from utils.errors import CheckpointError, UsageError
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -174,3 +175,40 @@ def test_an_option_without_a_finished_seed_has_a_row_all_the_same(tmp_path: Path
     assert [(row["option"], row["roc_auc"], row["notes_f1"]) for row in rows] == [
         ("B", "0.6", "0.68-0.73"), ("B", "0.8", "0.68-0.73")
     ]  # fmt: skip
+
+
+def judged(tmp_path: Path, days: int) -> option_verdicts.Verdicts:
+    """Two options in two seeds each; B knows more of the rain, and C has not finished."""
+    outcomes = []
+    for letter, skill in (("A", 0.3), ("B", 0.7)):
+        runs = [
+            stored.write(tmp_path / letter, seed=seed, skill=skill, days=days, flags={"seq_len": 24}) for seed in (0, 1)
+        ]
+        outcomes.append(outcome(letter, runs=tuple(map(str, runs))))
+    return option_verdicts.of([*outcomes, option_scores.read(OPTIONS["C"], [], {0: "SKIP_BUDGET"})])
+
+
+def test_options_have_the_intervals_and_verdicts_of_any_comparison(tmp_path: Path) -> None:
+    """A mean over two seeds beside another says nothing of whether other days would order them so."""
+    found = judged(tmp_path, 100)
+    (difference,) = found.differences
+    assert (difference["name"], difference["from"]) == ("A", "B")
+    assert difference["scores"]["brier_skill_score"]["is_real"] and "real" in found.sentences()[0]
+    one, other, none = found.outcomes
+    low, high = one.intervals["roc_auc"]
+    assert low < one.scores["roc_auc"][0] < high < 1 and other.intervals["f1"] and none.intervals is None
+    table = option_scores.markdown(found.outcomes)
+    assert f"[{low:.3f}, {high:.3f}]" in table and "0.70-0.75" in table and "SKIP_BUDGET" in table
+    paths = option_scores.write(tmp_path / "out", found.outcomes, found.sentences(), found.differences)
+    content = json.loads(paths[0].read_text())
+    assert content["options"][0]["scores"]["roc_auc"]["interval"] == [low, high] and content["differences"]
+    assert found.sentences()[0] in paths[1].read_text()
+
+
+def test_options_on_few_days_have_no_verdict_and_say_why(tmp_path: Path) -> None:
+    """A smoke run tests on a few days; an interval of these would be made up."""
+    found = judged(tmp_path, 20)
+    assert "20 days" in found.sentences()[0] and all(
+        not any((each.intervals or {}).values()) for each in found.outcomes
+    )
+    assert "95 %" not in option_scores.text(found.outcomes)

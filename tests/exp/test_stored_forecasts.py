@@ -84,3 +84,17 @@ def test_a_run_without_its_predictions_is_named(splits: Splits, tmp_path: Path) 
     path.unlink()
     with pytest.raises(DataError, match="no such file"):
         stored_forecasts.read(tmp_path)
+
+
+def test_validation_forecasts_are_kept_beside_those_of_the_test(splits: Splits, tmp_path: Path) -> None:
+    """An ensemble that had to find its weights on the test split would judge itself."""
+    result = scoring.evaluate(Noise(), splits, "macro_f1")  # type: ignore[arg-type]
+    scoring.write_evaluation(tmp_path, splits, result)
+    (tmp_path / "scores.json").write_text(json.dumps({"threshold_mm": [0.1], "cut": list(result.cuts)}))
+    on_validation, on_test = (stored_forecasts.read(tmp_path, split)[0.1] for split in ("validation", "test"))
+    assert on_validation.init_time.max() < on_test.init_time.min()
+    again = verification.score(on_validation)
+    assert again["brier_score"] == pytest.approx(result.validation["overall"]["brier_score"], abs=1e-12)
+    (tmp_path / "validation_predictions.csv").unlink()
+    with pytest.raises(DataError, match="no validation forecasts"):
+        stored_forecasts.read(tmp_path, "validation")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from exp import command_line, option_scores, rain_classification
+from exp import command_line, option_scores, option_verdicts, rain_classification
 from exp.options import OPTIONS
 from exp.settings import Settings
 from scripts.options import compare
@@ -130,11 +130,14 @@ def test_runs_of_other_instants_are_refused_although_their_number_is_the_same(pr
     shutil.copytree(run, other)
     frame = pd.read_csv(other / "predictions.csv", parse_dates=["init_time"])
     outcomes = [option_scores.read(OPTIONS["A"], [run], {}), option_scores.read(OPTIONS["B"], [other], {})]
-    compare._require_tested_alike(outcomes)
+    option_verdicts.of(outcomes)
     frame.assign(init_time=frame["init_time"] + pd.Timedelta(hours=1)).to_csv(other / "predictions.csv", index=False)
-    with pytest.raises(UsageError, match="not tested at the same instants") as caught:
-        compare._require_tested_alike(outcomes)
-    assert f"{len(frame)} and {len(frame)} test windows" in caught.value.evidence
+    with pytest.raises(UsageError, match="not tested on the same") as caught:
+        option_verdicts.of(outcomes)
+    assert (
+        caught.value.evidence.count(f"{len(frame)} test windows") == 2 and "0 are in all runs" in caught.value.evidence
+    )
+    assert "--common_instants" not in caught.value.next_command, "no flag of this script"
 
 
 def test_a_comparison_shows_the_overall_line_of_each_run_and_a_single_run_its_tables_too(

@@ -143,3 +143,22 @@ def test_the_help_shows_every_flag_with_its_default(capsys: pytest.CaptureFixtur
     shown = capsys.readouterr().out
     assert all(f"--{name}" in shown for name in Sample.__dataclass_fields__)
     assert "Sample group" in shown and "100 % of them (default: 1440)" in shown
+
+
+def test_words_without_a_flag_are_told_from_the_values_of_flags() -> None:
+    """`--ensemble RUN` would take the run for its yes or no, and `--against NAME RUN` the run for another name."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """One of each kind."""
+
+        runs: tuple[str, ...] = field(default=(), metadata={"help": "a list"})
+        against: str | None = field(default=None, metadata={"help": "a word"})
+        output: str | None = field(default=None, metadata={"help": "a word"})
+        common_instants: bool = field(default=False, metadata={"help": "yes or no"})
+        ensemble: bool = field(default=False, metadata={"help": "yes or no"})
+
+    words = "A --ensemble B --common_instants no C --against D --output=E F --unknown G --runs H I --ensemble"
+    free, others = flags.apart(words.split(" "), [Config])
+    assert free == ["A", "B", "C", "F", "G"]
+    assert " ".join(others) == "--ensemble --common_instants no --against D --output=E --unknown --runs H I --ensemble"

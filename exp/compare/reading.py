@@ -1,0 +1,244 @@
+"""The runs that are named, read whole or refused: all that is wrong with any of them in one message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from exp import stored_forecasts
+from exp.resume import OF_NO_CONSEQUENCE
+from exp.stored_forecasts import SCORED_AGAIN
+from utils import run_directory
+from utils.errors import ForeseenError, UsageError, join
+from utils.forecasts import Forecasts
+
+CONFIG_FILE = "config.json"
+# The name of an experiment and its table may stand for something that no flag tells.
+_TELLS_RUNS_APART = OF_NO_CONSEQUENCE - {"model_id", "data_path"}
+NEEDED_SCORES = {"seed", "test", "synthetic", "threshold_mm", "cut", "lead_time_hours", "accumulation_hours"}
+NEEDED_CONFIG = {"splits", "regions"}
+Events = Mapping[float, Forecasts]
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A finished run of a classifier.
+
+    Attributes:
+        path: where its scores and forecasts are: the run directory, or a folder `scored-<time>` in it.
+        scores: content of scores.json.
+        config: content of config.json.
+        test: threshold in millimetres -> test forecasts.
+        validation: the same of the validation split; empty where nobody asked for it.
+    """
+
+    path: Path
+    scores: Mapping[str, Any]
+    config: Mapping[str, Any]
+    test: Events
+    validation: Events = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        """The run directory."""
+        return home_of(self.path)
+
+    @property
+    def name(self) -> str:
+        """What the run is called in tables: the name of its directory."""
+        return str(self.path.relative_to(self.home.parent))
+
+    @property
+    def model(self) -> str:
+        """Name of its model."""
+        return str(self.scores["model"])
+
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+        return int(self.scores["seed"])
+
+    @property
+    def own_flags(self) -> dict[str, Any]:
+        """Return the flags that tell it from other runs, but for the seed."""
+        return flags_but_seed(self.config)
+
+    @property
+    def first(self) -> Forecasts:
+        """Test forecasts of the lowest threshold."""
+        return next(iter(self.test.values()))
+
+
+def home_of(path: Path) -> Path:
+    """Return the run directory of a run, or of a folder in which it was scored again."""
+    return path.parent if path.name.startswith(SCORED_AGAIN) else path
+
+
+def flags_but_seed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the flags in config.json that have a consequence for the numbers, but for the seed."""
+    return {name: value for name, value in config["flags"].items() if name not in _TELLS_RUNS_APART}
+
+
+def paths_of(words: Sequence[str]) -> list[Path]:
+    """Return the run directories that words name: these, or of one folder the newest run of each model.
+
+    Raises:
+        UsageError: nothing is named, or the one folder holds no finished run.
+    """
+    paths = [Path(word) for word in words]
+    if not paths:
+        raise UsageError(
+            "CONFIG",
+            "No run is named.",
+            where="--task_name compare",
+            next_command="python run.py --task_name compare RUN RUN ..., or one folder checkpoints/<model_id>",
+        )
+    is_folder = len(paths) == 1 and not any((paths[0] / name).is_file() for name in ("scores.json", CONFIG_FILE))
+    if is_folder:
+        return newest_of_each_model(paths[0])
+    return list({path.resolve(): path for path in paths}.values())
+
+
+def newest_of_each_model(folder: Path) -> list[Path]:
+    """Return, for each model in the folder of one experiment, its newest finished run and those of its other seeds.
+
+    Raises:
+        UsageError: the folder holds no finished run, or one whose description cannot be read.
+    """
+    found: dict[tuple[str, int], Path] = {}
+    flags: dict[str, dict[str, Any]] = {}
+    for run in run_directory.finished_runs(str(folder.parent)):
+        if run.parent != folder:
+            continue
+        scores, config = _description(run)
+        mine = flags_but_seed(config)
+        if _says_whether_it_rains(config) and flags.setdefault(mine["model"], mine) == mine:
+            found.setdefault((mine["model"], scores["seed"]), run)
+    if not found:
+        raise UsageError(
+            "CONFIG",
+            "There are no finished runs in this folder.",
+            where=str(folder),
+            evidence="" if folder.is_dir() else "no such directory",
+            next_command="python run.py --task_name compare checkpoints/<model_id>, after a run has ended",
+        )
+    return list(found.values())
+
+
+def read_all(paths: Sequence[Path], *, with_validation: bool = False) -> list[StoredRun]:
+    """Read runs, in the order given.
+
+    Args:
+        paths: of run directories, or of folders `scored-<time>` in them.
+        with_validation: read the validation forecasts too.
+
+    Raises:
+        UsageError: one is no finished run of a classifier, or two are one seed of the same flags.
+        DataError: ``RUN_WITHOUT_PREDICTIONS``; whatever else is wrong with any of them is in the same message.
+    """
+    runs: list[StoredRun] = []
+    errors: list[ForeseenError] = []
+    for path in paths:
+        try:
+            runs.append(read(path, with_validation=with_validation))
+        except ForeseenError as error:
+            errors.append(error)
+    errors += _twins(runs)
+    if errors:
+        raise join(errors)
+    return runs
+
+
+def read(path: Path, *, with_validation: bool = False) -> StoredRun:
+    """Read one run.
+
+    Raises:
+        UsageError: it is no finished run of a classifier.
+        DataError: ``RUN_WITHOUT_PREDICTIONS``.
+    """
+    scores, config = _description(path)
+    if not _says_whether_it_rains(config):
+        raise UsageError(
+            "CONFIG",
+            "This run does not say whether it rains, so it has no scores of events.",
+            where=str(path),
+            evidence=f"--task_name {config['flags']['task_name']}",
+            next_command="leave it out",
+        )
+    wanted: list[stored_forecasts.Split] = ["test", "validation"] if with_validation else ["test"]
+    found: dict[str, Events] = {}
+    errors: list[ForeseenError] = []
+    for split in wanted:
+        try:
+            found[split] = stored_forecasts.read(path, split)
+        except ForeseenError as error:
+            errors.append(error)
+    if errors:
+        raise join(errors)
+    return StoredRun(path, scores, config, **found)
+
+
+def _description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what scores.json and config.json of a finished run say, or say why that cannot be had."""
+    refuse = partial(UsageError, "CONFIG", where=str(path))
+    if not path.is_dir():
+        raise refuse(
+            "There is no such run.",
+            evidence="no such directory",
+            next_command="name run directories, checkpoints/<model_id>/<model>-seed<k>-<time>",
+        )
+    files = [path / run_directory.FINISHED_FILE, home_of(path) / CONFIG_FILE]
+    if not files[0].is_file():
+        is_run = files[1].is_file()
+        raise refuse(
+            "This run is not finished." if is_run else "This is no run directory.",
+            evidence=f"no {run_directory.FINISHED_FILE} in it",
+            next_command=f"python run.py --resume {path} finishes it" if is_run else "name run directories",
+        )
+    try:
+        scores, config = map(run_directory.read_json, files)
+        missing = _missing(scores, config)
+        if missing:
+            raise LookupError(f"without {', '.join(missing)}")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise refuse(
+            "What describes this run cannot be read.",
+            evidence=f"{run_directory.FINISHED_FILE} or {CONFIG_FILE}: {type(error).__name__}: {error}",
+            next_command="copy a run as a whole, or leave it out",
+        ) from None
+    return scores, config
+
+
+def _missing(scores: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """Return what a comparison needs and the files of a run do not have."""
+    needed = ({"model"} - config["flags"].keys()) | ({"model"} - scores.keys())
+    if _says_whether_it_rains(config):
+        needed |= NEEDED_SCORES - scores.keys() | NEEDED_CONFIG - config.keys()
+    return sorted(needed)
+
+
+def _says_whether_it_rains(config: Mapping[str, Any]) -> bool:
+    return config["flags"].get("task_name", "classification") == "classification"
+
+
+def _twins(runs: Sequence[StoredRun]) -> list[UsageError]:
+    """Refuse one seed of the same flags twice: it would count as two."""
+    errors: list[UsageError] = []
+    seen: list[StoredRun] = []
+    for run in runs:
+        same = [other for other in seen if other.seed == run.seed and other.own_flags == run.own_flags]
+        if same:
+            errors.append(
+                UsageError(
+                    "CONFIG",
+                    "Two of the runs have the same flags and the same seed, and would count as two.",
+                    where=f"{same[0].path}, {run.path}",
+                    evidence=f"{run.model}, seed {run.seed}",
+                    next_command="leave one of them out, or train another with --seed",
+                )
+            )
+        seen.append(run)
+    return errors

@@ -1,0 +1,240 @@
+"""The page of a comparison: who is best, which differences are real, what each cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from exp.report import forest, origin, page
+from exp.report.headline import compared
+from exp.report.tables import difference, range_text
+from exp.report.words import UNDEFINED, Words, day, last_day, number, whole
+from utils import run_directory
+
+SKILL = "brier_skill_score"
+SHOWN = {SKILL: 0.0, "roc_auc": 0.5}  # and the value of a forecast without skill
+Row = Mapping[str, Any]
+
+
+def of_comparison(content: Mapping[str, Any], words: Words) -> str:
+    """Return the page of a comparison.
+
+    Args:
+        content: what comparison.json holds.
+        words: of the page.
+    """
+    splits, instants = content["splits"], content["instants"]
+    first, last = day(splits["test_first"]), day(splits["test_last"])
+    return page.render(
+        "comparison.html",
+        {
+            "title": words("comparison.title"),
+            "kicker": words("comparison.kicker"),
+            "name": " · ".join(dict.fromkeys(forest.name_of(model["name"], words) for model in content["models"])),
+            "subtitle": words(
+                "comparison.subtitle",
+                count=len(content["events"][0]["table"]),
+                n=whole(instants["n"]),
+                days=whole(instants["days"]),
+                first=first,
+                last=last,
+                regions=words.regions(len(content["regions"])),
+            ),
+            "banners": _banners(content, words),
+            "events": [_event(event, content, words) for event in content["events"]],
+            "costs": [_cost(model, words) for model in content["models"]],
+            "runs": [(forest.name_of(model["name"], words), ", ".join(model["runs"])) for model in content["models"]],
+            "facts": _facts(content, words),
+            "interval": _interval(content["interval"], words),
+            "command": content["command"],
+            "attribution": _attribution(content, words),
+        },
+        words,
+    )
+
+
+def _banners(content: Mapping[str, Any], words: Words) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    if content["synthetic"]:
+        found.append(
+            {"kind": "warning", "title": words("banner.synthetic"), "text": words("banner.synthetic_more"), "quote": ""}
+        )
+    marked = [
+        words(
+            "comparison.marked",
+            name=forest.name_of(model["name"], words),
+            codes=", ".join(mark["code"] for mark in model["marks"]),
+        )
+        for model in content["models"]
+        if model["marks"]
+    ]
+    if marked:
+        text = f"{'; '.join(marked)}. {words('comparison.marked_text')}"
+        found.append({"kind": "alarm", "title": words("comparison.marked_title"), "text": text, "quote": ""})
+    return found
+
+
+def _event(event: Mapping[str, Any], content: Mapping[str, Any], words: Words) -> dict[str, Any]:
+    marks = {model["name"]: [mark["code"] for mark in model["marks"]] for model in content["models"]}
+    there = event["table"][0]["scores"]
+    names = [*(name for name in SHOWN if name in there), *(name for name in there if name not in SHOWN)]
+    return {
+        "title": words("page.event", threshold=f"{event['threshold_mm']:g}"),
+        "facts": words("page.figures_of", n=whole(event["n"]), base_rate=number(event["base_rate"])),
+        "sentences": _sentences(event, words),
+        "figures": [
+            forest.draw(event["table"], score, level, words) for score, level in SHOWN.items() if score in there
+        ],
+        "heads": [words.name("score", name) for name in names],
+        "rows": [_row(row, names, marks.get(row["name"], []), words) for row in event["table"]],
+        "differences": _differences(event, words),
+        "ensemble": _ensemble(event["ensemble"], words) if event.get("ensemble") else None,
+    }
+
+
+def _sentences(event: Mapping[str, Any], words: Words) -> list[str]:
+    best = next(row for row in event["table"] if row["name"] == event["best"])
+    if best["scores"].get("brier_score") is None:
+        return [words("comparison.best_undefined")]
+    found = [words("comparison.best", name=forest.name_of(best["name"], words))]
+    skill = best["scores"].get(SKILL)
+    if skill is not None:
+        interval = best["intervals"].get(SKILL)
+        found.append(compared(skill, tuple(interval) if interval else None, ("better", "worse", "undecided"), words))
+    told = _find(event, event["best"], event["against"])
+    if event["best"] != event["against"] and told:
+        found.append(_told(told, forest.name_of(event["against"], words), words))
+    tied = [
+        forest.name_of(row["name"], words)
+        for row in event["table"]
+        if row["kind"] != "ensemble" and (_find(event, row["name"], event["best"]) or {}).get("is_real") is False
+    ]
+    found.append(words("comparison.tied", names=", ".join(tied)) if tied else words("comparison.alone"))
+    return found
+
+
+def _find(event: Mapping[str, Any], name: str, other: str) -> Mapping[str, Any] | None:
+    """Return the difference in Brier skill of one forecast from another, where the comparison has it."""
+    entries = (each for each in event["differences"] if (each["name"], each["from"]) == (name, other))
+    return next((each["scores"].get(SKILL) for each in entries), None)
+
+
+def _told(found: Mapping[str, Any], other: str, words: Words) -> str:
+    if found["difference"] is None or not found["interval"]:
+        return words("comparison.no_test", other=other, why=words("comparison.few_days"))
+    key = "comparison.really_better" if found["is_real"] else "comparison.not_shown"
+    told = difference(found, words)
+    return words(key, other=other, difference=told["value"], interval=told["range"])
+
+
+def _row(row: Row, names: Sequence[str], marks: Sequence[str], words: Words) -> dict[str, Any]:
+    cells = []
+    for name in names:
+        spread = row["spread"].get(name)
+        deviation = f" ± {number(spread['deviation'])}" if spread else ""
+        value = row["scores"][name]
+        cells.append(
+            {
+                "value": number(value) + (deviation if value is not None else ""),
+                "range": range_text(row["intervals"].get(name)),
+            }
+        )
+    return {
+        "name": forest.name_of(row["name"], words),
+        "kind": words(f"kind.{row['kind']}"),
+        "seeds": len(row["seeds"]) or UNDEFINED,
+        "marks": list(marks),
+        "is_constant": row["constant_answer"],
+        "cells": cells,
+    }
+
+
+def _differences(event: Mapping[str, Any], words: Words) -> list[dict[str, Any]]:
+    """Return a table for each forecast that the others are compared with."""
+    tables = []
+    for other in dict.fromkeys(each["from"] for each in event["differences"]):
+        rows = [
+            {
+                "name": forest.name_of(each["name"], words),
+                "cells": [difference(each["scores"].get(score), words) for score in SHOWN],
+            }
+            for each in event["differences"]
+            if each["from"] == other
+        ]
+        title = words("comparison.minus", other=forest.name_of(other, words))
+        tables.append({"title": title, "heads": [words.name("score", score) for score in SHOWN], "rows": rows})
+    return tables
+
+
+def _ensemble(found: Mapping[str, Any], words: Words) -> dict[str, Any]:
+    rows = []
+    for member in found["members"]:
+        rows.append(
+            {
+                "name": forest.name_of(member["name"], words),
+                "weight": number(member["weight"], 2),
+                **difference(member["contribution"], words, decimals=4),
+                "verdict": words.name("verdict", member["verdict"].replace(" ", "_")),
+            }
+        )
+    told = difference(found.get("against_equal_weights"), words)
+    text = f"{told['value']} ({told['range']}; {told['more']})" if told["range"] else told["value"]
+    return {"rows": rows, "equal": words("comparison.against_equal", difference=text)}
+
+
+def _cost(model: Mapping[str, Any], words: Words) -> list[str]:
+    cost = model["cost"]
+    memory = cost["peak_memory_bytes"]
+    return [
+        forest.name_of(model["name"], words),
+        *(_seconds(cost[name], words) for name in ("training_seconds", "evaluation_seconds")),
+        whole(cost["parameters"]),
+        UNDEFINED if memory is None else f"{memory / 2**20:,.0f} MiB".replace(",", "\N{NARROW NO-BREAK SPACE}"),
+        whole(cost["skipped_steps"]),
+    ]
+
+
+def _seconds(value: float | None, words: Words) -> str:
+    if value is None:
+        return UNDEFINED
+    if value >= 120:
+        return words("training.minutes_text", minutes=whole(value / 60))
+    return words(
+        "training.seconds_text", seconds="<0.1" if value < 0.1 else number(value, 1) if value < 10 else whole(value)
+    )
+
+
+def _facts(content: Mapping[str, Any], words: Words) -> list[tuple[str, str]]:
+    label, splits = content["label"], content["splits"]
+    rows = [
+        (
+            words("comparison.label"),
+            words(
+                "data.label_text",
+                threshold=", ".join(f"{threshold:g}" for threshold in label["threshold_mm"]),
+                accumulation=label["accumulation_hours"],
+                lead=label["lead_time_hours"],
+            ),
+        ),
+        (words("comparison.splits"), f"{last_day(splits['train_end'])}, {last_day(splits['validation_end'])}"),
+    ]
+    lost = {name: count for name, count in content["instants"]["left_out"].items() if count}
+    if lost:
+        names = ", ".join(f"{name} {whole(count)}" for name, count in lost.items())
+        rows.append((words("data.left_out"), words("comparison.left_out", names=names)))
+    return rows
+
+
+def _interval(settings: Mapping[str, Any], words: Words) -> str:
+    if settings.get("why_none"):
+        return words("comparison.no_test", other=UNDEFINED, why=words("comparison.few_days"))
+    return words("comparison.interval_of", block=settings["block_days"], draws=whole(settings["draws"]))
+
+
+def _attribution(content: Mapping[str, Any], words: Words) -> str:
+    if content["synthetic"]:
+        return words("origin.attribution_synthetic")
+    config = Path(content["models"][0]["runs"][0]) / "config.json"
+    known = run_directory.read_json(config) if config.is_file() else {}
+    return words("origin.attribution_text", years=origin.years(known, day(content["splits"]["test_last"])))
