@@ -13,7 +13,7 @@ from data_provider.factory import DataConfig, Splits, load_splits
 from data_provider.scaling import ScalingConfig
 from data_provider.splits import SplitConfig
 from data_provider.windows import WindowSet
-from exp import scoring, settling
+from exp import marks, scoring, settling
 from exp.settling import NOTHING_SETTLED, Kept, Settled
 from exp.verification_config import VerificationConfig
 from tests import make_table
@@ -136,6 +136,15 @@ def test_a_ratio_is_the_cut_and_its_expense_is_told_for_both_splits(splits: Spli
     assert "relative value" in words and "temperature" in words and "log loss" in words
 
 
+def test_references_are_cut_by_the_ratio_too(splits: Splits) -> None:
+    """A forecast that protects at a fifth of the loss, beside references at half of it, would win by its cut alone."""
+    result = evaluated(splits, cost_loss_ratio=(0.2,))
+    assert {name: scores["cut"] for name, scores in result.test["references"].items()} == {
+        "climatology": 0.2,
+        "persistence": 0.2,
+    }
+
+
 def test_without_a_ratio_there_is_no_expense(mild: scoring.Evaluation) -> None:
     """An expense for a cost that nobody named would be invented."""
     assert mild.decision["expense"] is None and mild.decision["by"] == mild.cut_score == "macro_f1"
@@ -146,6 +155,8 @@ def test_always_saying_rain_because_it_pays_is_no_collapse(splits: Splits) -> No
     """Where protecting costs next to nothing, protecting every day is right."""
     result = evaluated(splits, cost_loss_ratio=(1e-6,))
     assert result.test["overall"]["constant_answer"] and not result.is_collapsed
+    found = [marks.find(result.test, None, is_collapsed=asked) for asked in (result.is_collapsed, None)]
+    assert ["COLLAPSED" in {mark["code"] for mark in each} for each in found] == [False, True]
 
     class Constant(TooSure):
         def probabilities(self, windows: WindowSet) -> np.ndarray:
