@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TRANSLATED = ("README.md", "docs/data.md", "docs/glossary.md", "docs/nan.md", "docs/transfer.md")
+TRANSLATED = ("README.md", "docs/data.md", "docs/glossary.md", "docs/nan.md", "docs/scores.md", "docs/transfer.md")
 PAGES = sorted(
     page
     for folder in (".", "docs", "checkpoints", "checkpoints/small_encoder", "datasets")
