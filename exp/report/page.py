@@ -71,11 +71,10 @@ def breakable(text: str) -> Any:
 
 def _question(scores: Mapping[str, Any], words: Words) -> str:
     lead, accumulation = scores["lead_time_hours"], scores["accumulation_hours"]
-    if scores.get("task") == "regression":
-        return words("page.title_amount", accumulation=accumulation, lead=lead)
+    is_regression = scores.get("task") == "regression"
     if lead == accumulation:
-        return words("page.title_period", hours=lead)
-    return words("page.title_later", accumulation=accumulation, lead=lead)
+        return words("page.title_amount_period" if is_regression else "page.title_period", hours=lead)
+    return words("page.title_amount" if is_regression else "page.title_later", accumulation=accumulation, lead=lead)
 
 
 def _event(event: Event, record: Record, words: Words) -> dict[str, Any]:
