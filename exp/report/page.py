@@ -29,7 +29,7 @@ def of_run(record: Record, words: Words) -> str:
         ),
         "name": record.config.get("flags", {}).get("model_id", record.run.name),
         "banners": headline.banners(record, words),
-        "events": [_event(event, record, words) for event in record.events],
+        "events": [_event(event, level, record, words) for level, event in enumerate(record.events)],
         "classes": _classes(record, words),
         "amounts": _amounts(record, words),
         "data": origin.data(record, words),
@@ -77,7 +77,7 @@ def _question(scores: Mapping[str, Any], words: Words) -> str:
     return words("page.title_amount" if is_regression else "page.title_later", accumulation=accumulation, lead=lead)
 
 
-def _event(event: Event, record: Record, words: Words) -> dict[str, Any]:
+def _event(event: Event, level: int, record: Record, words: Words) -> dict[str, Any]:
     overall = event.overall
     curves, missing = figures.of_event(event, words)
     counts = overall["contingency_table"]
@@ -93,7 +93,7 @@ def _event(event: Event, record: Record, words: Words) -> dict[str, Any]:
             n=whole(overall["n"]),
             base_rate=number(overall["base_rate"]),
             cut=number(overall["cut"], 2),
-            by=_chosen_by(record.scores, record.events.index(event), words),
+            by=_chosen_by(record.scores, level, words),
         ),
         "calibration": _calibration(record.scores, words),
         "scores": tables.scores(event, words),
