@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TRANSLATED = ("README.md", "docs/data.md", "docs/comparison.md", "docs/glossary.md", "docs/nan.md", "docs/transfer.md")
+TRANSLATED = (
+    "README.md", "docs/data.md", "docs/comparison.md", "docs/glossary.md", "docs/nan.md", "docs/scores.md",
+    "docs/transfer.md",
+)  # fmt: skip
 PAGES = sorted(
     page
     for folder in (".", "docs", "checkpoints", "checkpoints/small_encoder", "datasets")

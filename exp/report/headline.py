@@ -22,10 +22,10 @@ def banners(record: Record, words: Words) -> list[dict[str, Any]]:
         found.append(_mark(mark, words))
     if record.scores.get("stopped_by"):
         more = words("banner.stopped_more", code=record.scores["stopped_by"])
-        found.append({"kind": "warning", "title": words("banner.stopped"), "text": more})
+        found.append({"kind": "warning", "title": words("banner.stopped"), "text": more, "quote": ""})
     if record.scores.get("skipped_steps"):
         more = words("banner.bad_steps_more", count=whole(record.scores["skipped_steps"]))
-        found.append({"kind": "notice", "title": words("banner.bad_steps"), "text": more})
+        found.append({"kind": "notice", "title": words("banner.bad_steps"), "text": more, "quote": ""})
     return found
 
 
@@ -71,7 +71,7 @@ def interval_of(scores: Mapping[str, Any], name: str) -> Interval:
 
 
 def _banner(kind: str, key: str, words: Words) -> dict[str, Any]:
-    return {"kind": kind, "title": words(f"banner.{key}"), "text": words(f"banner.{key}_more")}
+    return {"kind": kind, "title": words(f"banner.{key}"), "text": words(f"banner.{key}_more"), "quote": ""}
 
 
 def _mark(mark: Mapping[str, Any], words: Words) -> dict[str, Any]:

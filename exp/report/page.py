@@ -29,8 +29,9 @@ def of_run(record: Record, words: Words) -> str:
         ),
         "name": record.config.get("flags", {}).get("model_id", record.run.name),
         "banners": headline.banners(record, words),
-        "events": [_event(event, record, words) for event in record.events],
+        "events": [_event(event, level, record, words) for level, event in enumerate(record.events)],
         "classes": _classes(record, words),
+        "amounts": _amounts(record, words),
         "data": origin.data(record, words),
         "training": training.part(record, words),
         "origin": origin.origin(record, words),
@@ -70,12 +71,13 @@ def breakable(text: str) -> Any:
 
 def _question(scores: Mapping[str, Any], words: Words) -> str:
     lead, accumulation = scores["lead_time_hours"], scores["accumulation_hours"]
+    is_regression = scores.get("task") == "regression"
     if lead == accumulation:
-        return words("page.title_period", hours=lead)
-    return words("page.title_later", accumulation=accumulation, lead=lead)
+        return words("page.title_amount_period" if is_regression else "page.title_period", hours=lead)
+    return words("page.title_amount" if is_regression else "page.title_later", accumulation=accumulation, lead=lead)
 
 
-def _event(event: Event, record: Record, words: Words) -> dict[str, Any]:
+def _event(event: Event, level: int, record: Record, words: Words) -> dict[str, Any]:
     overall = event.overall
     curves, missing = figures.of_event(event, words)
     counts = overall["contingency_table"]
@@ -91,7 +93,7 @@ def _event(event: Event, record: Record, words: Words) -> dict[str, Any]:
             n=whole(overall["n"]),
             base_rate=number(overall["base_rate"]),
             cut=number(overall["cut"], 2),
-            by=_chosen_by(record.scores, words),
+            by=_chosen_by(record.scores, level, words),
         ),
         "calibration": _calibration(record.scores, words),
         "scores": tables.scores(event, words),
@@ -107,10 +109,11 @@ def _event(event: Event, record: Record, words: Words) -> dict[str, Any]:
     }
 
 
-def _chosen_by(scores: Mapping[str, Any], words: Words) -> str:
+def _chosen_by(scores: Mapping[str, Any], level: int, words: Words) -> str:
+    """Return by what the cut of one threshold was chosen."""
     ratio = (scores.get("decision") or {}).get("cost_loss_ratio")
     if ratio is not None:
-        return words("scores.by_cost", ratio=f"{ratio:g}")
+        return words("scores.by_cost", ratio=f"{ratio[level] if isinstance(ratio, list) else ratio:g}")
     name = scores.get("cut_score")
     return words("scores.by", score=words.name("score", name)) if name else ""
 
@@ -125,7 +128,8 @@ def _calibration(scores: Mapping[str, Any], words: Words) -> str:
 
 def _classes(record: Record, words: Words) -> dict[str, Any] | None:
     """Return the confusion matrix and scores of several classes; None where there is one threshold."""
-    found = record.scores["test"].get("classes")
+    test = record.scores["test"]
+    found = test.get("events", test).get("classes")
     if not found:
         return None
     steps = [f"{threshold:g}" for threshold in record.scores["threshold_mm"]]
@@ -144,6 +148,18 @@ def _classes(record: Record, words: Words) -> dict[str, Any] | None:
         "rows": figures.confusion(found["confusion_matrix"], names, words),
         "scores": scores,
     }
+
+
+def _amounts(record: Record, words: Words) -> list[tuple[str, str]]:
+    """Return the scores of forecast amounts, in a regression."""
+    if record.scores.get("task") != "regression":
+        return []
+    overall = record.scores["test"]["overall"]
+    return [
+        (words.name("amount", name), number(value))
+        for name, value in overall.items()
+        if words.has(f"amount.{name}") and not isinstance(value, list | dict | bool)
+    ]
 
 
 def _places(event: Event, record: Record, words: Words) -> dict[str, Any]:

@@ -160,6 +160,8 @@ def _cases(run: Path, frame: pd.DataFrame, threshold: float, level: int, cut: fl
 def _tables(scores: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Return threshold -> score table of the test period, in the order of the thresholds."""
     test = scores.get("test", {})
+    # A regression keeps its amounts there, and the thresholds as events beside them.
+    test = test.get("events", test)
     tables = test.get("thresholds", {"": test})
     return {name: table for name, table in tables.items() if "contingency_table" in table.get("overall", {})}
 

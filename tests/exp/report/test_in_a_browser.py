@@ -5,6 +5,7 @@ Where there is no Chromium these tests are skipped; scripts/test.sh installs one
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -48,7 +49,17 @@ def pages(request: pytest.FixtureRequest, finished_run: Path, tmp_path_factory: 
     """The page of a run and of a comparison in one language."""
     folder = tmp_path_factory.mktemp(request.param)
     own = Path(shutil.copytree(finished_run, folder / "run"))
+    _widen(own / "scores.json")
     return [write.write_run(own, request.param), write.write_comparison(folder, CONTENT, request.param)]
+
+
+def _widen(path: Path) -> None:
+    """Give every difference the longest text it can have: a period this short has no intervals of its own."""
+    scores = json.loads(path.read_text(encoding="utf-8"))
+    for reference in scores["test"]["against"].values():
+        for name in set(reference) - {"diebold_mariano"}:
+            reference[name] = {"difference": -0.123, "interval": [-0.234, -0.012], "is_real": False}
+    path.write_text(json.dumps(scores), encoding="utf-8")
 
 
 @pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])

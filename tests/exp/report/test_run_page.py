@@ -148,6 +148,25 @@ def test_seasons_phases_and_a_gradient_are_shown_where_a_run_has_them(copied_run
         assert words_of_it in text
 
 
+def test_every_kind_of_warning_stands_above_the_scores(copied_run: Path) -> None:
+    """A made-up, stopped or marked run whose page fails, or hides it, is read as a result."""
+
+    def warn(scores: dict[str, Any]) -> None:
+        marks = [{"code": "NO_SKILL", "sentence": "no gain"}, {"code": "NEWER", "sentence": "unheard of"}]
+        scores.update(synthetic=True, stopped_by="GRAD_HUGE", skipped_steps=3, marks=marks)
+
+    edit(copied_run / "scores.json", warn)
+    text = write.write_run(copied_run, "en").read_text(encoding="utf-8")
+    places = [
+        text.index(title)
+        for title in (
+            "Synthetic data, not ERA5", "No skill shown", "Mark: NEWER", "Stopped before its end",
+            "3 steps were skipped", 'class="lead"',
+        )
+    ]  # fmt: skip
+    assert places == sorted(places) and "contain no Copernicus information" in text
+
+
 def test_a_map_is_drawn_where_the_table_says_where_its_regions_are(copied_run: Path) -> None:
     """Where a forecast works is half of what it is good for."""
     boxes = {"costa": {"north": -5, "west": -81, "south": -10, "east": -78}}
