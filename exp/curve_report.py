@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from exp.drawing import BLUE, GREEN, GREY, INK, ORANGE, legend, new_figure, save
@@ -61,7 +62,10 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def draw(path: Path, rows: Sequence[Row]) -> Path:
-    """Draw ROC AUC against the number of training windows; the band reaches from the lowest to the highest draw."""
+    """Draw ROC AUC against the number of training windows; the band is one deviation of the draws to either side.
+
+    The range of the draws would grow with their number, and so be wider where more was measured.
+    """
     figure, (axes,) = new_figure(8.5, 5.4)
     for method in _methods(rows):
         colour, line, name = LOOKS[method]
@@ -71,16 +75,16 @@ def draw(path: Path, rows: Sequence[Row]) -> Path:
         if not known:
             continue
         numbers, draws = zip(*known, strict=True)
-        means = [statistics.mean(values) for values in draws]
+        means = np.array([statistics.mean(values) for values in draws])
+        spread = np.array([statistics.stdev(values) if len(values) > 1 else 0.0 for values in draws])
         axes.plot(numbers, means, color=colour, linestyle=line, marker="o", markersize=4, label=name)
-        low, high = [min(values) for values in draws], [max(values) for values in draws]
-        axes.fill_between(numbers, low, high, color=colour, alpha=0.13, linewidth=0)
+        axes.fill_between(numbers, means - spread, means + spread, color=colour, alpha=0.13, linewidth=0)
     # "All" are some fewer for a model that looks back further: one label for them.
     ticks = [max(row["windows"] for row in rows if row["size"] == size) for size in _sizes(rows)]
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{n:,}" for n in ticks])
     axes.minorticks_off()
-    axes.set_xlabel("training windows (whole weeks, drawn at random); bands reach from the lowest to the highest draw")
+    axes.set_xlabel("training windows (whole weeks, drawn at random); bands: one deviation of the draws")
     axes.set_ylabel("ROC AUC on the test period")
     legend(axes, loc="lower right")
     data = "synthetic data, not ERA5" if any(row["synthetic"] for row in rows) else ERA5_ATTRIBUTION
