@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import copy
 import logging
-import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from data_provider import enso
@@ -22,57 +19,29 @@ from data_provider.factory import SPLIT_NAMES, Splits
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import RainTable, require_table
 from data_provider.splits import Boundaries
-from exp import (
-    figures,
-    forecasters,
-    marks,
-    rain_splits,
-    resume,
-    run_description,
-    scoring,
-    settling,
-    training_run,
-    transfer,
-    where_and_when,
-)
+from exp import forecasters, rain_splits, resume, run_description, settling, training_run, transfer, where_and_when
+from exp.class_results import OF_CLASSES
 from exp.diagnosis import command, preflight
 from exp.diagnosis.explain import Explainer
 from exp.diagnosis.report import Diagnosis
 from exp.finished_runs import find_run, load_forecaster, stored_settings
 from exp.forecasters import Forecaster, NetworkForecaster
-from exp.peak_memory import peak_memory
-from exp.report import write as report
-from exp.scoring import ERA5_ATTRIBUTION
+from exp.judging import TRAINING_FACTS, Judging
 from exp.settings import Settings, context_length
 from exp.settling import Kept
 from exp.state_keeper import Keeping
 from exp.verified_states import Point
-from utils import calibration_file, checkpoint, run_directory
+from utils import checkpoint, run_directory
 from utils.errors import DataError, ForeseenError, NumericalError, join
 from utils.files import sha256
 from utils.findings import Finding, require_no_error
 from utils.reproducibility import choose_device, seed_everything
-from utils.verification import format_table
 
 logger = logging.getLogger(__name__)
-TRAINING_FACTS = ("cost", "skipped_steps")
 LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "handled": logging.INFO}
 
 
-@dataclass(frozen=True)
-class Judging:
-    """What becomes of a trained forecaster: all in which the tasks on rain differ once their model is built.
-
-    Attributes:
-        score_and_write: scores, draws and writes a run; scores.json comes last. See `_score_and_write`.
-        summarise: writes mean and deviation over the seeds beside the runs.
-    """
-
-    score_and_write: Callable[..., dict[str, Any]]
-    summarise: Callable[[Settings, list[Path], list[dict[str, Any]]], None]
-
-
-def train(settings: Settings, *, is_brief: bool = False, judging: Judging | None = None) -> list[Path]:
+def train(settings: Settings, *, is_brief: bool = False, judging: Judging = OF_CLASSES) -> list[Path]:
     """Train and score one run per seed.
 
     Args:
@@ -86,14 +55,14 @@ def train(settings: Settings, *, is_brief: bool = False, judging: Judging | None
     Raises:
         ForeseenError: flags, data, checkpoint or numbers are at fault; the message says which.
     """
-    judging = judging or OF_CLASSES
     plan = resume.plan(settings)
     settings = plan.settings
     inputs = resume.without_weights_not_needed(plan)
     require_inputs(inputs)
     device = choose_device(settings.run.device, settings.run.gpu)
     splits, diagnosis = _examine(inputs, device)
-    where_and_when.tell(_surroundings(settings, splits), splits.test.index.init_time)
+    tested = splits.test.index.init_time
+    where_and_when.tell(where_and_when.surroundings(settings.verification.oni, splits.table, tested), tested)
     runs, results = training_run.each_seed(
         plan, lambda settings, point: _train_one(settings, splits, device, diagnosis, point, judging, is_brief=is_brief)
     )
@@ -120,7 +89,7 @@ def _examine(settings: Settings, device: torch.device) -> tuple[Splits, Diagnosi
     return found.splits, diagnosis
 
 
-def score_again(settings: Settings, judging: Judging | None = None) -> Path:
+def score_again(settings: Settings, judging: Judging = OF_CLASSES) -> Path:
     """Score the newest finished run that agrees with every flag given; write the scores into a folder of that run.
 
     Args:
@@ -145,7 +114,7 @@ def score_again(settings: Settings, judging: Judging | None = None) -> Path:
     logger.info("Scoring %s again.", run)
     own = run_directory.read_json(run / run_directory.FINISHED_FILE)
     facts = {name: own[name] for name in TRAINING_FACTS}
-    (judging or OF_CLASSES).score_and_write(forecaster, splits, again, folder, history=[], facts=facts, kept=kept)
+    judging.score_and_write(forecaster, splits, again, folder, history=[], facts=facts, kept=kept)
     return folder
 
 
@@ -250,10 +219,6 @@ def _describe(splits: Splits) -> None:
         logger.info("  ZERO_VARIANCE: constant in training, dropped: %s", ", ".join(splits.preprocessing.dropped))
 
 
-def _surroundings(settings: Settings, splits: Splits) -> where_and_when.Surroundings:
-    return where_and_when.surroundings(settings.verification.oni, splits.table, splits.test.index.init_time)
-
-
 def _label_period(table: RainTable) -> str:
     """Return in words which rain the table's label counts: its lead time was chosen when it was prepared."""
     lead, thresholds = table.lead_time_hours, " ".join(f"{threshold:g}" for threshold in table.thresholds_mm)
@@ -312,117 +277,3 @@ def _score_what_there_is(
         return
     logger.warning("Stopped by %s: scoring the weights of epoch %d.", error.code, forecaster.best_epoch)
     judging.score_and_write(forecaster, splits, settings, run, forecaster.history, stopped_by=error.code)
-
-
-def _score_and_write(
-    forecaster: Forecaster,
-    splits: Splits,
-    settings: Settings,
-    folder: Path,
-    history: list[dict[str, Any]],
-    facts: dict[str, Any] | None = None,
-    stopped_by: str | None = None,
-    is_brief: bool = False,
-    kept: Kept | None = None,
-) -> dict[str, Any]:
-    """Score, draw, write; scores.json comes last, since it marks a run as finished."""
-    kept = settling.of_model(settings.run.model) if kept is None else kept
-    result = scoring.evaluate(forecaster, splits, settings.verification, kept)
-    about = _surroundings(settings, splits)
-    test = where_and_when.complete(result.test, result.forecasts, about, settings.verification.bootstrap_draws)
-    scoring.write_evaluation(folder, splits, result)
-    drawn = _draw(folder, history, result, settings, splits)
-    knowing = marks.beside_lead_zero(
-        result.forecasts, splits.table, splits.test.index, settings.verification.bootstrap_draws
-    )
-    scores = {
-        "model": settings.run.model,
-        "seed": settings.run.seed,
-        "synthetic": splits.table.is_synthetic,
-        "threshold_mm": splits.table.thresholds_mm,
-        "lead_time_hours": splits.table.lead_time_hours,
-        "accumulation_hours": splits.table.accumulation_hours,
-        **(facts or _training_facts(forecaster, splits.test.device, history)),
-        "cut": result.cuts,
-        "cut_score": result.cut_score,
-        "calibration": calibration_file.write(folder, result.settled.calibration),
-        "decision": result.decision,
-        "collapsed": result.is_collapsed,
-        "marks": marks.find(result.test, knowing, is_collapsed=result.is_collapsed),
-        "stopped_by": stopped_by,
-        "validation": result.validation,
-        "test": test,
-    }
-    run_directory.write_json(folder / run_directory.FINISHED_FILE, scores)
-    _report(folder, scores, drawn, splits, settling.in_words(result.settled, result.decision), is_brief=is_brief)
-    _write_page(folder, settings)
-    return scores
-
-
-def _training_facts(forecaster: Forecaster, device: torch.device, history: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "cost": forecaster.cost() | peak_memory(device),
-        "skipped_steps": sum(row["skipped_steps"] for row in history),
-    }
-
-
-def _draw(
-    folder: Path, history: list[dict[str, Any]], result: scoring.Evaluation, settings: Settings, splits: Splits
-) -> list[Path]:
-    if find_spec("matplotlib") is None:
-        logger.info("matplotlib is not installed: no figures.")
-        return []
-    return figures.write_all(folder, history, result.forecasts, result.test, label_of_figures(settings, splits))
-
-
-def label_of_figures(settings: Settings, splits: Splits) -> str:
-    """Return what every figure says about itself: model, data, test period, and whose information it contains."""
-    times = splits.test.index.init_time
-    first, last = np.datetime_as_string(times.min(), "D"), np.datetime_as_string(times.max(), "D")
-    data = "synthetic data, not ERA5" if splits.table.is_synthetic else ERA5_ATTRIBUTION
-    return f"{settings.run.model}, seed {settings.run.seed}; test {first} to {last}\n{data}"
-
-
-def _report(
-    folder: Path, scores: dict[str, Any], drawn: list[Path], splits: Splits, settled: list[str], *, is_brief: bool
-) -> None:
-    title = "SYNTHETIC data, not ERA5: " if splits.table.is_synthetic else ""
-    table = format_table(scores["test"], is_brief=is_brief)
-    logger.info("\n%s%s on the test split\n%s", title, scores["model"], table)
-    for mark in scores["marks"]:
-        logger.warning("%s: %s", mark["code"], mark["sentence"])
-    if scoring.main_scores(scores["test"])["constant_answer"] and not scores["collapsed"]:
-        logger.info("The answer is the same every time: what this cost/loss ratio asks for, not a collapse.")
-    for line in settled:
-        logger.info("%s", line)
-    logger.info("scores       %s", folder / run_directory.FINISHED_FILE)
-    logger.info("predictions  %s", folder / "predictions.csv")
-    if drawn:
-        logger.info("figures      %s", drawn[0].parent)
-
-
-def _write_page(folder: Path, settings: Settings) -> None:
-    if not report.can_be_written():
-        logger.info("jinja2 is not installed: no report.html.")
-        return
-    logger.info("report       %s", report.write_run(folder, settings.verification.language))
-
-
-def _summarise(settings: Settings, runs: list[Path], results: list[dict[str, Any]]) -> None:
-    """Write mean and deviation over the seeds beside the runs."""
-    overall = [scoring.main_scores(result["test"]) for result in results]
-    names = ("roc_auc", "brier_skill_score", "macro_f1", "balanced_accuracy", "matthews_correlation", "accuracy")
-    summary: dict[str, Any] = {"runs": [run.name for run in runs], "seeds": [result["seed"] for result in results]}
-    logger.info("\n%s over %d seeds (mean, deviation)", settings.run.model, len(runs))
-    for name in names:
-        values = [scores[name] for scores in overall if scores[name] is not None]
-        if len(values) < 2:
-            continue
-        summary[name] = {"mean": statistics.mean(values), "deviation": statistics.stdev(values), "values": values}
-        logger.info("  %-22s %.4f  %.4f", name, summary[name]["mean"], summary[name]["deviation"])
-    path = runs[-1].parent / f"summary-{settings.run.model}-{datetime.now():%Y%m%d-%H%M%S}.json"
-    run_directory.write_json(path, summary)
-    logger.info("summary      %s", path)
-
-
-OF_CLASSES = Judging(_score_and_write, _summarise)

@@ -24,6 +24,6 @@ def shared() -> Path:
 def without_figures() -> Iterator[None]:
     """Leave out the drawing, which takes most of the time of a small run, where nobody looks at it."""
     with pytest.MonkeyPatch.context() as patch:
-        for place in ("rain_classification", "rain_regression", "forecasting", "diagnosis.report"):
+        for place in ("judging", "forecasting", "diagnosis.report"):
             patch.setattr(f"exp.{place}.find_spec", lambda _: None)
         yield

@@ -94,7 +94,7 @@ def test_a_run_is_scored_again_and_read_back_like_any_other(folder: Path) -> Non
 
 def test_figures_show_amounts_and_training(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two pictures and the training curves, each a file that can be opened."""
-    monkeypatch.setattr("exp.rain_regression.find_spec", importlib.util.find_spec)  # others here do without
+    monkeypatch.setattr("exp.judging.find_spec", importlib.util.find_spec)  # others here do without
     assert start(folder, "--model_id", "figures") == 0
     (figures,) = folder.glob("runs/figures/*/figures")
     names = {path.name for path in figures.iterdir()}

@@ -387,7 +387,7 @@ def test_a_later_state_that_is_damaged_is_put_aside_like_the_others(
     assert project.start() == 0
     (run,) = project.runs()
     (run / "checkpoint_epoch_2.pt").write_bytes(b"damaged")
-    monkeypatch.setattr("exp.rain_classification._score_and_write", raise_cut)
+    monkeypatch.setattr("exp.scoring.evaluate", raise_cut)
     with pytest.raises(Cut):
         project.start("--resume", str(run / "checkpoint_epoch_1.pt"))
     (aside,) = run.glob("before-resume-*")

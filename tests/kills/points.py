@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exp import forecasters, rain_classification, trainer, training_state
+from exp import forecasters, judging, scoring, trainer, training_state
 from utils import checkpoint, checkpoint_publish
 
 # What is called on the way to the disk; a write has then written half.
 WRITE, CALL = "write", "call"
 PHASES: dict[str, tuple[Any, str]] = {
     "validation": (forecasters.NetworkForecaster, "_validate"),
-    "scoring": (rain_classification, "_score_and_write"),
+    "scoring": (scoring, "evaluate"),
 }
 
 
@@ -97,10 +97,11 @@ def forget_generators() -> None:
 
 
 def leave_out_drawings() -> None:
-    """Spare the figures and the drawn report, which take most of the time of so small a run and are not compared."""
+    """Spare figures, page and drawn report, which take most of the time of so small a run and are not compared."""
     from exp.diagnosis import report
 
-    setattr(rain_classification, "_draw", lambda *_: [])  # noqa: B010
+    setattr(judging, "draw", lambda *_: [])  # noqa: B010
+    setattr(judging, "write_page", lambda *_: None)  # noqa: B010
     setattr(report, "find_spec", lambda _: None)  # noqa: B010
 
 
