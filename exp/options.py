@@ -51,7 +51,7 @@ class Option:
 OPTIONS: dict[str, Option] = {
     option.letter: option
     for option in (
-        Option("A", "option_a_from_scratch", "from scratch, full size", "full", {}, False, (0.70, 0.75), (3, 4)),
+        Option("A", "option_a_from_scratch", "from scratch", "full", {}, False, (0.70, 0.75), (3, 4)),
         Option("B", "option_b_small", "small, from scratch", "small", {}, False, (0.68, 0.73), (1, 2)),
         Option(
             "C",
