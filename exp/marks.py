@@ -30,18 +30,36 @@ class Mark:
     sentence: str
 
 
-def find(
-    test: Mapping[str, Any], knowing: intervals.Draws | None, *, is_collapsed: bool | None = None
-) -> list[dict[str, str]]:
+COLLAPSED = Mark("COLLAPSED", "the forecast says the same every time; none of these scores is skill.")
+
+
+def find(test: Mapping[str, Any], knowing: intervals.Draws | None, *, is_collapsed: bool) -> list[dict[str, str]]:
     """Return the marks of a run, as scores.json has them; those of the lowest threshold where there are several.
 
     Args:
         test: `judgement.judge` of the test split.
         knowing: `beside_lead_zero` of its forecasts.
-        is_collapsed: False where a constant answer is what a cost/loss ratio asks for; by default the answer decides.
+        is_collapsed: the forecast says the same every time, and no cost/loss ratio asks for that.
     """
-    found = [_collapsed(test) if is_collapsed is not False else None, _no_skill(test), _too_good(knowing)]
+    found = [COLLAPSED if is_collapsed else None, _no_skill(test), _too_good(knowing)]
     return [asdict(mark) for mark in found if mark is not None]
+
+
+def of_amounts(test: Mapping[str, Any], knowing: intervals.Draws | None) -> list[dict[str, str]]:
+    """Return the marks of a regression: those of its lowest threshold, and no skill where its amounts have none.
+
+    Args:
+        test: scores of the test split, with those of the thresholds under `events`.
+        knowing: `beside_lead_zero` of these.
+    """
+    overall = test["overall"]
+    found = find(test["events"], knowing, is_collapsed=overall["constant_answer"])
+    skill = overall["crps_skill_score"]
+    if skill is None or skill > 0:
+        return found
+    sentence = f"the amounts show no gain over climatology (CRPS skill {skill:.3f})."
+    others = [mark for mark in found if mark["code"] != "NO_SKILL"]
+    return [*others, asdict(Mark("NO_SKILL", sentence))]
 
 
 def beside_lead_zero(
@@ -80,12 +98,6 @@ def beside_lead_zero(
     order = amount[is_known] - amount[is_known].min()
     lead_zero = known.replaced(order / max(order.max(), np.finfo(float).tiny))
     return intervals.bootstrap({"forecast": known, "lead_zero": lead_zero}, draws)
-
-
-def _collapsed(test: Mapping[str, Any]) -> Mark | None:
-    if not _main(test)["overall"]["constant_answer"]:
-        return None
-    return Mark("COLLAPSED", "the forecast says the same every time; none of these scores is skill.")
 
 
 def _no_skill(test: Mapping[str, Any]) -> Mark | None:

@@ -164,16 +164,17 @@ def _blank(table: RainTable, region: int) -> str:
 
 
 def _warn_of_no_skill(run: Path) -> None:
-    """Say that a run showed no skill on its test split, before its probabilities are believed."""
+    """Say how a run was marked in its test, before its probabilities are believed."""
     content = run_directory.read_json(run / run_directory.FINISHED_FILE)
-    if content.get("task") == "regression":
-        name, skill = "CRPS", content["test"]["overall"]["crps_skill_score"]
-    else:
-        name, skill = "Brier", scoring.main_scores(content["test"])["brier_skill_score"]
+    for mark in content.get("marks", ()):
+        logger.warning("%s: in the test of this run %s", mark["code"], mark["sentence"])
+    if "marks" in content:
+        return
+    skill = scoring.main_scores(content["test"])["brier_skill_score"]  # a run of an earlier version
     if content["collapsed"]:
         logger.warning("COLLAPSED: this run said the same every time in its test; its probabilities mean nothing.")
     elif skill is not None and skill <= 0:
-        logger.warning("NO SKILL: in its test this run was no better than climatology (%s skill %.3f).", name, skill)
+        logger.warning("NO_SKILL: in its test this run was no better than climatology (Brier skill %.3f).", skill)
 
 
 def _report(frame: pd.DataFrame, table: RainTable, stem: Path) -> None:

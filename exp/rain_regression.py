@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data_provider.factory import Splits
-from exp import amount_figures, amount_scoring, judging, marks, rain_classification, scoring
+from exp import amount_figures, amount_scoring, judging, marks, rain_classification, scoring, where_and_when
 from exp.amount_forecasters import AmountForecaster
 from exp.judging import Judging
 from exp.settings import Settings
@@ -79,8 +79,10 @@ def _score_and_write(
     drawn = judging.draw(
         lambda label: amount_figures.write_all(folder, history, result.forecasts, label), settings, splits
     )
+    about = where_and_when.surroundings(flags.oni, splits.table, splits.test.index.init_time)
+    events = where_and_when.complete(result.test["events"], result.events, about, flags.bootstrap_draws)
+    test = result.test | {"events": events}
     knowing = marks.beside_lead_zero(result.events, splits.table, splits.test.index, flags.bootstrap_draws)
-    is_collapsed = result.test["overall"]["constant_answer"]
     scores = {
         "task": "regression",
         "units": "mm in the label period",
@@ -89,11 +91,11 @@ def _score_and_write(
         "cut": cuts,
         "calibration": calibration_file.write(folder, result.settled.calibration),
         "decision": result.decision,
-        "collapsed": is_collapsed,
-        "marks": marks.find(result.test["events"], knowing, is_collapsed=is_collapsed),
+        "collapsed": test["overall"]["constant_answer"],
+        "marks": marks.of_amounts(test, knowing),
         "stopped_by": stopped_by,
         "validation": result.validation,
-        "test": result.test,
+        "test": test,
     }
     run_directory.write_json(folder / run_directory.FINISHED_FILE, scores)
     hours = splits.table.accumulation_hours

@@ -22,10 +22,9 @@ from exp.verification_config import VerificationConfig
 from models.climatology import Model as Climatology
 from models.persistence import Model as Persistence
 from utils import verification
-from utils.calibration import exceedances
 from utils.decision import BY_RATIO, Decision, by_score
 from utils.files import write_whole
-from utils.forecasts import REFERENCES, ClassForecasts, Forecasts
+from utils.forecasts import REFERENCES, ClassForecasts, Forecasts, exceedances
 from utils.judgement import Terms, judge
 
 logger = logging.getLogger(__name__)
@@ -226,7 +225,7 @@ def write_probabilities(
         "period_end": index.init_time + lead,
     }
     for level, (threshold, cut) in enumerate(zip(table.thresholds_mm, cuts, strict=True), start=1):
-        reached = np.clip(probability[:, level:].sum(axis=1), 0, 1)
+        reached = exceedances(probability)[:, level - 1]
         columns[f"probability_{threshold:g}mm"] = reached
         columns[f"forecast_{threshold:g}mm"] = (reached >= cut).astype(np.int8)
         if forecasts is not None:

@@ -168,7 +168,8 @@ def _calibration_in_words(fitted: Calibration) -> str:
     name: str = fitted.method
     if fitted.temperature is not None:
         name += f" {fitted.temperature:.3f}"
-        if fitted.temperature in calibration.TEMPERATURES:
+        # The search stops just inside of its bounds.
+        if np.isclose(fitted.temperature, calibration.TEMPERATURES, rtol=1e-3).any():
             name += " (the end of its range: look at the reliability diagram)"
     words = [f"{name}, fitted on {figures['n']} validation cases; there log loss {_change(loss)}"]
     several = " of the lowest threshold" if len(brier["before"]) > 1 else ""

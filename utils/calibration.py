@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from utils.class_labels import softmax
-from utils.forecasts import check_values
+from utils.forecasts import check_values, exceedances
 
 Method = Literal["temperature", "isotonic", "none"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -152,13 +152,6 @@ def log_loss(probability: np.ndarray, label: np.ndarray) -> float:
         label: `(N,)`.
     """
     return float(-_log(_of_what_happened(probability, label)).mean())
-
-
-def exceedances(probability: np.ndarray) -> np.ndarray:
-    """Turn class probabilities `(N, K)` into those of reaching each threshold `(N, K - 1)`."""
-    probability = np.asarray(probability, dtype=np.float64)
-    levels = [probability[:, level:].sum(axis=1) for level in range(1, probability.shape[1])]
-    return np.clip(np.stack(levels, axis=1), 0.0, 1.0)  # a sum of rounded parts may pass 1 by a hair
 
 
 def in_order(reached: np.ndarray) -> np.ndarray:

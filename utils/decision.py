@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils import verification
-from utils.calibration import exceedances
-from utils.forecasts import Forecasts
+from utils.forecasts import Forecasts, exceedances
 
 BY_RATIO = "cost_loss_ratio"
 

@@ -10,7 +10,6 @@ import numpy as np
 from utils.contingency import COUNTS
 from utils.day_sums import day_sums
 from utils.forecasts import Forecasts
-from utils.probability_scores import COST_LOSS_RATIOS, economic_value, economic_value_bin
 
 
 def score(forecasts: Forecasts) -> dict[str, Any]:
@@ -35,18 +34,6 @@ def score(forecasts: Forecasts) -> dict[str, Any]:
         **{name: number(value[0]) for name, value in sums.items()},
         **_ranking(forecasts),
     }
-
-
-def economic_value_curve(forecasts: Forecasts) -> tuple[np.ndarray, np.ndarray]:
-    """Cost/loss ratios and the relative economic value of the forecasts for users of each, `(K,)` both.
-
-    The value is NaN where only rain or only dry was observed; `probability_scores.economic_value` says what it means.
-    """
-    place = economic_value_bin(np.asarray(forecasts.probability, dtype=np.float64))
-    rain = np.asarray(forecasts.observed, dtype=np.float64)
-    size = len(COST_LOSS_RATIOS) + 1
-    counts = (np.bincount(place, weights=weights, minlength=size)[:, None] for weights in (rain, 1 - rain))
-    return COST_LOSS_RATIOS, economic_value(*counts)[:, 0]
 
 
 def _ranking(forecasts: Forecasts) -> dict[str, float | None]:

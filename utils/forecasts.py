@@ -166,6 +166,14 @@ def check_values(name: str, values: np.ndarray, *, binary: bool = False) -> None
         )
 
 
+def exceedances(probability: np.ndarray) -> np.ndarray:
+    """Turn class probabilities `(N, K)` into those of reaching each threshold `(N, K - 1)`; they never rise with it.
+
+    Summed from the highest class down, so that rounding cannot make a higher threshold likelier than a lower one.
+    """
+    from_above = np.cumsum(np.asarray(probability, dtype=np.float64)[:, :0:-1], axis=1)[:, ::-1]
+    return np.clip(from_above, 0.0, 1.0)  # a sum of rounded parts may pass 1 by a hair
+
+
 def _at_least(probability: np.ndarray, level: int) -> np.ndarray:
-    """Probability of class `level` or higher; a sum of rounded parts may pass 1 by a hair."""
-    return np.clip(np.asarray(probability, dtype=np.float64)[:, level:].sum(1), 0.0, 1.0)
+    return exceedances(probability)[:, level - 1]

@@ -74,6 +74,13 @@ def economic_value(rain: np.ndarray, dry: np.ndarray) -> np.ndarray:
     return ratio(saved, without - ratios * all_rain)
 
 
+def economic_value_curve(observed: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """`(K,)` relative economic value of forecasts `(N,)` at each of `COST_LOSS_RATIOS`; NaN for one class alone."""
+    place, length = economic_value_bin(probability), len(COST_LOSS_RATIOS) + 1
+    counts = (np.bincount(place, weights=weights, minlength=length)[:, None] for weights in (observed, 1 - observed))
+    return economic_value(*counts)[:, 0]
+
+
 def economic_value_bin(probability: np.ndarray) -> np.ndarray:
     """Number of cost/loss ratios that `(N,)` probabilities reach."""
     return np.searchsorted(COST_LOSS_RATIOS, probability, side="right")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.forecasts import ClassForecasts
+from utils.forecasts import ClassForecasts, exceedances
 from utils.score_info import ScoreInfo
 
 CLASS_SCORES: dict[str, ScoreInfo] = {
@@ -57,7 +57,7 @@ def ranked_probability_score(probability: np.ndarray, observed: np.ndarray) -> f
     import xarray as xr
     from scores.probability import brier_score
 
-    reached = exceedance(np.asarray(probability, dtype=np.float64))
+    reached = exceedances(probability)
     happened = np.asarray(observed)[:, None] >= np.arange(1, reached.shape[1] + 1)
     dimensions = ("sample", "threshold")
     by_threshold = brier_score(
@@ -66,13 +66,3 @@ def ranked_probability_score(probability: np.ndarray, observed: np.ndarray) -> f
         preserve_dims="threshold",
     )
     return float(by_threshold.sum())
-
-
-def exceedance(probability: np.ndarray) -> np.ndarray:
-    """Return the probabilities `(N, K - 1)` that each threshold is reached; they never rise with the threshold.
-
-    Args:
-        probability: `(N, K)` of the ordered classes.
-    """
-    from_above = np.cumsum(probability[:, :0:-1], axis=1)[:, ::-1]
-    return np.clip(from_above, 0.0, 1.0)

@@ -12,7 +12,7 @@ from exp import curves
 from exp.report.chart import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Axis, Chart
 from exp.report.record import Event
 from exp.report.words import Words, number, share, whole
-from utils.probability_scores import COST_LOSS_RATIOS, economic_value, economic_value_bin
+from utils.probability_scores import COST_LOSS_RATIOS, economic_value_curve
 
 SQUARE = WIDTH - LEFT - RIGHT + TOP + BOTTOM  # height of a chart whose two axes are equally long
 TENTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -185,7 +185,7 @@ def _value(event: Event, words: Words) -> Figure:
     """The relative economic value over the ratio of cost to loss, beside that of climatology and persistence."""
     cases = event.cases
     shown = {"forecast": cases.probability, "climatology": cases.climatology}
-    values = {name: _values(cases.observed, each) for name, each in shown.items() if each is not None}
+    values = {name: economic_value_curve(cases.observed, each) for name, each in shown.items() if each is not None}
     low = min(-0.2, *(float(np.clip(np.nanmin(each), LEAST_VALUE, 0)) for each in values.values()))
     chart = Chart(Axis(0, 1, words("value.x"), TENTHS), Axis(low, 1, words("value.y")), height=SQUARE)
     chart.line([0, 1], [0, 0], "reference dashed")
@@ -195,14 +195,6 @@ def _value(event: Event, words: Words) -> Figure:
     alt = words("value.alt", best=number(float(values["forecast"][best]), 2), ratio=f"{COST_LOSS_RATIOS[best]:g}")
     legend = [(name, words(f"legend.{name}")) for name in values]
     return Figure(words("value.title"), chart.svg(alt), words("value.note"), legend)
-
-
-def _values(observed: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """`(K,)` economic value at each of `COST_LOSS_RATIOS`."""
-    place, length = economic_value_bin(probability), len(COST_LOSS_RATIOS) + 1
-    rain = np.bincount(place, weights=observed, minlength=length)
-    dry = np.bincount(place, weights=1 - observed, minlength=length)
-    return economic_value(rain[:, None], dry[:, None])[:, 0]
 
 
 def confusion(counts: Sequence[Sequence[int]], names: Sequence[str], words: Words) -> list[dict[str, Any]]:

@@ -155,7 +155,7 @@ def test_always_saying_rain_because_it_pays_is_no_collapse(splits: Splits) -> No
     """Where protecting costs next to nothing, protecting every day is right."""
     result = evaluated(splits, cost_loss_ratio=(1e-6,))
     assert result.test["overall"]["constant_answer"] and not result.is_collapsed
-    found = [marks.find(result.test, None, is_collapsed=asked) for asked in (result.is_collapsed, None)]
+    found = [marks.find(result.test, None, is_collapsed=asked) for asked in (result.is_collapsed, True)]
     assert ["COLLAPSED" in {mark["code"] for mark in each} for each in found] == [False, True]
 
     class Constant(TooSure):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from utils.calibration import FEWEST_CASES, TEMPERATURES, Calibration, classes_of, exceedances, fit, in_order, log_loss
+from utils.calibration import FEWEST_CASES, TEMPERATURES, Calibration, classes_of, fit, in_order, log_loss
 from utils.errors import DataError
+from utils.forecasts import exceedances
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from utils import verification
-from utils.forecasts import ClassForecasts
-from utils.ranked_probability import CLASS_SCORES, exceedance, ranked_probability_score
+from utils.forecasts import ClassForecasts, exceedances
+from utils.ranked_probability import CLASS_SCORES, ranked_probability_score
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,7 +72,7 @@ def test_exceedance_never_rises_with_the_threshold():
     """5 mm would be more likely than 0.1 mm, by rounding, on one day of a thousand."""
     generator = np.random.default_rng(1)
     probability = generator.dirichlet([0.05] * 5, 5000).astype(np.float32)
-    reached = exceedance(probability)
+    reached = exceedances(probability)
     assert (np.diff(reached, axis=1) <= 0).all() and reached.min() >= 0 and reached.max() <= 1
 
 
