@@ -190,7 +190,7 @@ def judged(tmp_path: Path, days: int) -> option_verdicts.Verdicts:
 
 def test_options_have_the_intervals_and_verdicts_of_any_comparison(tmp_path: Path) -> None:
     """A mean over two seeds beside another says nothing of whether other days would order them so."""
-    found = judged(tmp_path, 100)
+    found = judged(tmp_path, 120)
     (difference,) = found.differences
     assert (difference["name"], difference["from"]) == ("A", "B")
     assert difference["scores"]["brier_skill_score"]["is_real"] and "real" in found.sentences()[0]

@@ -101,7 +101,7 @@ def test_a_run_on_rain_is_not_gone_on_with_as_one_on_series(
     run = project.cut_at(5, monkeypatch, "--checkpoint_steps", "3")
     assert program.main(["--task_name", "forecast", "--resume", str(run)]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("RESUME_MISMATCH") and f"python run.py --resume {run} without these flags" in said
+    assert said.startswith("RESUME_MISMATCH") and f"python run.py --resume {run} without --task_name" in said
 
 
 def test_a_disk_that_fails_in_the_middle_of_a_run_is_told_with_the_way_back(

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from exp import comparison
-from exp.option_scores import windows_of
+from exp import comparison, stored_forecasts
 from exp.options import OPTIONS
 from tests.scripts.option_project import ROOT, SMOKE, Answer, Project
 
@@ -138,7 +137,8 @@ def test_the_ladder_says_after_each_step_what_follows(project: Project) -> None:
 
 def test_all_options_are_tested_at_the_same_instants(project: Project) -> None:
     """Scores of different hours are not comparable, and n and base rate may agree by chance."""
-    windows = [windows_of(project.runs(script)[0]) for script in SCRIPTS]
+    forecasts = [next(iter(stored_forecasts.read(project.runs(script)[0]).values())) for script in SCRIPTS]
+    windows = [list(zip(each.init_time, each.region, each.observed, strict=True)) for each in forecasts]
     assert len(windows[0]) > 100 and all(other == windows[0] for other in windows)
 
 
