@@ -137,15 +137,31 @@ def test_seasons_phases_and_a_gradient_are_shown_where_a_run_has_them(copied_run
             "enso_difference": {"roc_auc": real, "base_rate": {**real, "difference": None}},
             "gradient": {"reason": None, "scores": {"roc_auc": slope}},
         }
-        scores |= {"decision": {"by": "cost_loss_ratio", "cost_loss_ratio": 0.2}, "calibration": {"method": "isotonic"}}
+        scores["calibration"] = {"method": "isotonic"}
 
     edit(copied_run / "scores.json", newer)
     text = write.write_run(copied_run, "en").read_text(encoding="utf-8")
     for words_of_it in (
         "wet (December to March)", "By hour of the forecast", "El Niño minus La Niña", "+0.250 (0.125 … 0.375) real",
-        "From south to north", "−0.500", "isotonic regression", "cost/loss ratio of 0.2",
+        "From south to north", "−0.500", "isotonic regression",
     ):  # fmt: skip
         assert words_of_it in text
+
+
+@pytest.mark.parametrize(
+    ("decision", "told"),
+    [
+        (None, "on, which was chosen on the validation period by "),
+        ({"cost_loss_ratio": 0.125}, "from a probability of 0.125 on, the ratio of cost to loss that was given"),
+        ({"cost_loss_ratio": [0.25]}, "from a probability of 0.25 on, the ratio of cost to loss that was given"),
+    ],
+)
+def test_the_page_says_where_the_cut_is_from(copied_run: Path, decision: dict[str, Any] | None, told: str) -> None:
+    """No data are searched for a ratio of cost to loss: a validation period that chose it would be an invention."""
+    edit(copied_run / "scores.json", lambda scores: scores.update(decision=decision or scores["decision"]))
+    text = write.write_run(copied_run, "en").read_text(encoding="utf-8")
+    assert told in text
+    assert ("chosen on the validation period" in text) == (decision is None)
 
 
 def test_every_kind_of_warning_stands_above_the_scores(copied_run: Path) -> None:
