@@ -12,6 +12,7 @@ import pytest
 
 import run as program
 from exp.report import words, write
+from utils import intervals
 from utils.errors import DataError, UsageError
 
 MEGABYTE = 1 << 20
@@ -116,8 +117,8 @@ def test_a_run_of_an_earlier_version_gets_a_page_that_names_what_it_lacks(copied
         (copied_run / name).unlink()
     text = write.write_run(copied_run, "en").read_text(encoding="utf-8")
     for line in (
-        "This run has no intervals", "This run was scored before references were stored", "This run has no diagnosis",
-        "there is no map", "there are no training curves", "No scores by El Niño",
+        "no intervals: it was scored by an earlier version", "This run was scored before references were stored",
+        "This run has no diagnosis", "there is no map", "there are no training curves", "No scores by El Niño",
     ):  # fmt: skip
         assert line in text
 
@@ -146,6 +147,26 @@ def test_seasons_phases_and_a_gradient_are_shown_where_a_run_has_them(copied_run
         "From south to north", "−0.500", "isotonic regression",
     ):  # fmt: skip
         assert words_of_it in text
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        (intervals.NO_DRAWS, "no intervals: they were switched off"),
+        ("20 days are fewer than 8 blocks of 14 days", "no intervals: its test period has {days} days, and they need"),
+        ("", "no intervals: its scores are undefined in too many of the drawn days"),
+    ],
+)
+def test_the_page_says_why_there_are_no_intervals(copied_run: Path, why: str, told: str) -> None:
+    """Who reads of an earlier version would score the run again, and get no more intervals from too few days."""
+
+    def without(scores: dict[str, Any]) -> None:
+        scores["test"]["why_no_intervals"] = why
+        scores["test"]["overall"]["intervals"] = dict.fromkeys(scores["test"]["overall"]["intervals"])
+
+    edit(copied_run / "scores.json", without)
+    days = len({line[:10] for line in (copied_run / "predictions.csv").read_text().splitlines()[1:]})
+    assert told.format(days=days) in write.write_run(copied_run, "en").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
