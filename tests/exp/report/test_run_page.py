@@ -240,8 +240,9 @@ def test_what_is_no_finished_run_is_refused(copied_run: Path, tmp_path: Path) ->
     with pytest.raises(UsageError, match="no such directory"):
         write.write_run(tmp_path / "nothing", "en")
     (copied_run / "scores.json").write_text('{"test": {}}')
-    with pytest.raises(UsageError, match="nothing about whether it rains"):
+    with pytest.raises(UsageError, match="nothing about whether it rains") as told:
         write.write_run(copied_run, "en")
+    assert "--task_name classification or regression" in str(told.value)
     assert program.main(["--task_name", "report"]) == 2
 
 
