@@ -33,6 +33,7 @@ LEVEL = 0.95
 BLOCK_DAYS = 14
 LEAST_BLOCKS = 8
 MOST_UNDEFINED = 0.05
+NO_DRAWS = "no draws were asked for"  # the reason stored where the intervals were switched off
 # Means of squares or distances of ten bins: chance raises them in the record, and in draws of it once more, so that
 # the interval of a forecast that can be trusted lies wholly above the truth.
 WITHOUT_INTERVALS = ("reliability", "expected_calibration_error")
@@ -191,7 +192,7 @@ def bootstrap(
     n_blocks = n_days / block_days
     why_none = ""
     if draws == 0:
-        why_none = "no draws were asked for"
+        why_none = NO_DRAWS
     elif n_blocks < LEAST_BLOCKS:
         why_none = f"{n_days} days are fewer than {LEAST_BLOCKS} blocks of {block_days} days"
     weights = None if why_none else draw_days(n_days, draws, block_days, seed)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from exp.compare.reading import CONFIG_FILE, home_of
 from exp.report import forest, origin, page
 from exp.report.headline import compared
 from exp.report.tables import difference, range_text
@@ -235,6 +236,6 @@ def _interval(settings: Mapping[str, Any], words: Words) -> str:
 def _attribution(content: Mapping[str, Any], words: Words) -> str:
     if content["synthetic"]:
         return words("origin.attribution_synthetic")
-    config = Path(content["models"][0]["runs"][0]) / "config.json"
+    config = home_of(Path(content["models"][0]["runs"][0])) / CONFIG_FILE
     known = run_directory.read_json(config) if config.is_file() else {}
     return words("origin.attribution_text", years=origin.years(known, day(content["splits"]["test_last"])))

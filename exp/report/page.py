@@ -92,8 +92,7 @@ def _event(event: Event, level: int, record: Record, words: Words) -> dict[str, 
             "scores.intro",
             n=whole(overall["n"]),
             base_rate=number(overall["base_rate"]),
-            cut=number(overall["cut"], 2),
-            by=_chosen_by(record.scores, level, words),
+            cut=_cut(overall["cut"], level, record.scores, words),
         ),
         "calibration": _calibration(record.scores, words),
         "scores": tables.scores(event, words),
@@ -109,13 +108,16 @@ def _event(event: Event, level: int, record: Record, words: Words) -> dict[str, 
     }
 
 
-def _chosen_by(scores: Mapping[str, Any], level: int, words: Words) -> str:
-    """Return by what the cut of one threshold was chosen."""
+def _cut(cut: float, level: int, scores: Mapping[str, Any], words: Words) -> str:
+    """Return from when on one threshold is said to be reached, and why from there."""
     ratio = (scores.get("decision") or {}).get("cost_loss_ratio")
     if ratio is not None:
-        return words("scores.by_cost", ratio=f"{ratio[level] if isinstance(ratio, list) else ratio:g}")
+        # As it was given: a ratio of 0.125 is not "0.12".
+        each = ratio[level] if isinstance(ratio, list) else ratio
+        return words("scores.cut_by_cost", cut=f"{each:g}")
     name = scores.get("cut_score")
-    return words("scores.by", score=words.name("score", name)) if name else ""
+    by = words("scores.by", score=words.name("score", name)) if name else ""
+    return words("scores.cut_searched", cut=number(cut, 2), by=by)
 
 
 def _calibration(scores: Mapping[str, Any], words: Words) -> str:

@@ -122,7 +122,7 @@ def read(run: Path) -> Record:
             "This run says nothing about whether it rains, and the report is about that.",
             where=f"--run {run}",
             evidence=f"{run_directory.FINISHED_FILE} has no yes/no scores of a test period",
-            next_command="--run RUN, a run of --task_name classification",
+            next_command="--run RUN, a run of --task_name classification or regression",
         )
     frame = stored_forecasts.observed_cases(run)
     home = run.parent if run.name.startswith(SCORED_AGAIN) else run

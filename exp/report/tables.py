@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from exp.report.geography import skill_class
 from exp.report.headline import interval_of
 from exp.report.record import Event
 from exp.report.words import UNDEFINED, Words, number, share, whole
+from utils.intervals import BLOCK_DAYS, LEAST_BLOCKS, NO_DRAWS
 from utils.score_info import SCORES
 
 # Those a reader needs first; the others are one touch away.
@@ -21,14 +24,14 @@ GROUPS = {"by_month": "month", "by_season": "season", "by_hour": "hour", "by_ens
 
 
 def scores(event: Event, words: Words) -> dict[str, Any]:
-    """Return "first" and "others", rows of scores with value, interval, perfect value and meaning."""
+    """Return "first" and "others", rows of scores with value, interval, perfect value and meaning, and a "note"."""
     names = [name for name in SCORES if name in event.overall]
     first = [name for name in FIRST if name in names]
     others = [name for name in names if name not in first]
     return {
         "first": [_score(name, event.overall, words) for name in first],
         "others": [_score(name, event.overall, words) for name in others],
-        "has_intervals": any(interval_of(event.overall, name) for name in names),
+        "note": _note(event, words),
     }
 
 
@@ -113,6 +116,21 @@ def _score(name: str, overall: Mapping[str, Any], words: Words) -> dict[str, str
         # Where the best value is not a number it is that of another score, or there is none.
         "perfect": words.name("score", perfect).lower() if perfect in SCORES else perfect.replace("-", UNDEFINED),
     }
+
+
+def _note(event: Event, words: Words) -> str:
+    """Return how the intervals were made, or why there are none."""
+    if any(interval_of(event.overall, name) for name in SCORES):
+        return words("scores.note")
+    why = event.scores.get("why_no_intervals")
+    if why is None:
+        return words("scores.no_intervals_older")
+    if not why:
+        return words("scores.no_intervals_undefined")
+    if why == NO_DRAWS:
+        return words("scores.no_intervals_off")
+    days = len(np.unique(event.cases.init_time.astype("datetime64[D]")))
+    return words("scores.no_intervals_few_days", days=whole(days), least=LEAST_BLOCKS * BLOCK_DAYS)
 
 
 def range_text(interval: Sequence[float | None] | None, decimals: int = 3) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests import make_oni, make_table
 from utils import signals
 from utils.errors import DataError
 from utils.event_scores import score
+from utils.score_info import SCORES
 
 YEARS = (2022, 2023, 2024)
 DAYS = 2192  # 2019 to 2024
@@ -72,6 +74,15 @@ def project(tmp_path_factory: pytest.TempPathFactory, without_figures: None) -> 
 def pooled_of(project: Path) -> dict:
     newest = sorted(project.glob("runs/*/cross_validation-logistic_regression-*.json"))[-1]
     return json.loads(newest.read_text())
+
+
+def test_every_key_of_the_file_is_documented(project: Path) -> None:
+    """Whoever reads the file with a program would have to guess what a key means, and when it is null."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "scores.md").read_text(encoding="utf-8")
+    content = pooled_of(project)
+    (table, *_) = content["pooled"].values()
+    keys = {*content, *content["runs"][0], *table, *table["overall"]}
+    assert keys - set(re.findall(r"`([^`]+)`", page)) - set(SCORES) == set()
 
 
 def test_every_year_that_leaves_enough_training_is_tested() -> None:

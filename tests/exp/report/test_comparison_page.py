@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,18 @@ def test_the_best_is_named_with_what_is_and_is_not_told_apart_from_it(tmp_path: 
     ):
         assert sentence in text, sentence
     assert "big <b>" not in text
+
+
+@pytest.mark.parametrize("folder", ["run", "run/scored-20260101-000000"])
+def test_the_attribution_names_all_years_of_the_data(tmp_path: Path, folder: str) -> None:
+    """The licence asks for the years; a folder of a later scoring has no config.json, and only the test would count."""
+    (tmp_path / folder).mkdir(parents=True)
+    periods = {"train": {"first": "2019-01-01T00:00:00", "last": "2022-12-31T00:00:00"}}
+    (tmp_path / "run" / "config.json").write_text(json.dumps({"splits": {"periods": periods}}))
+    content = copy.deepcopy(CONTENT)
+    content["models"][0]["runs"] = [str(tmp_path / folder)]
+    text = write.write_comparison(tmp_path, content, "en").read_text(encoding="utf-8")
+    assert "Copernicus Climate Change Service information 2019–2024." in text
 
 
 @pytest.mark.parametrize("language", words.LANGUAGES)

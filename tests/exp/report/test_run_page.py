@@ -12,6 +12,7 @@ import pytest
 
 import run as program
 from exp.report import words, write
+from utils import intervals
 from utils.errors import DataError, UsageError
 
 MEGABYTE = 1 << 20
@@ -116,8 +117,8 @@ def test_a_run_of_an_earlier_version_gets_a_page_that_names_what_it_lacks(copied
         (copied_run / name).unlink()
     text = write.write_run(copied_run, "en").read_text(encoding="utf-8")
     for line in (
-        "This run has no intervals", "This run was scored before references were stored", "This run has no diagnosis",
-        "there is no map", "there are no training curves", "No scores by El Niño",
+        "no intervals: it was scored by an earlier version", "This run was scored before references were stored",
+        "This run has no diagnosis", "there is no map", "there are no training curves", "No scores by El Niño",
     ):  # fmt: skip
         assert line in text
 
@@ -137,15 +138,51 @@ def test_seasons_phases_and_a_gradient_are_shown_where_a_run_has_them(copied_run
             "enso_difference": {"roc_auc": real, "base_rate": {**real, "difference": None}},
             "gradient": {"reason": None, "scores": {"roc_auc": slope}},
         }
-        scores |= {"decision": {"by": "cost_loss_ratio", "cost_loss_ratio": 0.2}, "calibration": {"method": "isotonic"}}
+        scores["calibration"] = {"method": "isotonic"}
 
     edit(copied_run / "scores.json", newer)
     text = write.write_run(copied_run, "en").read_text(encoding="utf-8")
     for words_of_it in (
         "wet (December to March)", "By hour of the forecast", "El Niño minus La Niña", "+0.250 (0.125 … 0.375) real",
-        "From south to north", "−0.500", "isotonic regression", "cost/loss ratio of 0.2",
+        "From south to north", "−0.500", "isotonic regression",
     ):  # fmt: skip
         assert words_of_it in text
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        (intervals.NO_DRAWS, "no intervals: they were switched off"),
+        ("20 days are fewer than 8 blocks of 14 days", "no intervals: its test period has {days} days, and they need"),
+        ("", "no intervals: its scores are undefined in too many of the drawn days"),
+    ],
+)
+def test_the_page_says_why_there_are_no_intervals(copied_run: Path, why: str, told: str) -> None:
+    """Who reads of an earlier version would score the run again, and get no more intervals from too few days."""
+
+    def without(scores: dict[str, Any]) -> None:
+        scores["test"]["why_no_intervals"] = why
+        scores["test"]["overall"]["intervals"] = dict.fromkeys(scores["test"]["overall"]["intervals"])
+
+    edit(copied_run / "scores.json", without)
+    days = len({line[:10] for line in (copied_run / "predictions.csv").read_text().splitlines()[1:]})
+    assert told.format(days=days) in write.write_run(copied_run, "en").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("decision", "told"),
+    [
+        (None, "on, which was chosen on the validation period by "),
+        ({"cost_loss_ratio": 0.125}, "from a probability of 0.125 on, the ratio of cost to loss that was given"),
+        ({"cost_loss_ratio": [0.25]}, "from a probability of 0.25 on, the ratio of cost to loss that was given"),
+    ],
+)
+def test_the_page_says_where_the_cut_is_from(copied_run: Path, decision: dict[str, Any] | None, told: str) -> None:
+    """No data are searched for a ratio of cost to loss: a validation period that chose it would be an invention."""
+    edit(copied_run / "scores.json", lambda scores: scores.update(decision=decision or scores["decision"]))
+    text = write.write_run(copied_run, "en").read_text(encoding="utf-8")
+    assert told in text
+    assert ("chosen on the validation period" in text) == (decision is None)
 
 
 def test_every_kind_of_warning_stands_above_the_scores(copied_run: Path) -> None:
@@ -203,8 +240,9 @@ def test_what_is_no_finished_run_is_refused(copied_run: Path, tmp_path: Path) ->
     with pytest.raises(UsageError, match="no such directory"):
         write.write_run(tmp_path / "nothing", "en")
     (copied_run / "scores.json").write_text('{"test": {}}')
-    with pytest.raises(UsageError, match="nothing about whether it rains"):
+    with pytest.raises(UsageError, match="nothing about whether it rains") as told:
         write.write_run(copied_run, "en")
+    assert "--task_name classification or regression" in str(told.value)
     assert program.main(["--task_name", "report"]) == 2
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import string
+from pathlib import Path
 
 import pytest
 
 import models
+from exp import amount_forecasters
 from exp.report import words
 from exp.report.words import LANGUAGES, number, share, whole
 from utils.score_info import SCORES
@@ -15,7 +18,7 @@ from utils.score_info import SCORES
 ALIKE = {
     "GRADIENT BOOSTING", "TIMER-XL", "PYTHON", "{NAME}: {CODES}", "{SECONDS} S", "{MINUTES} MIN", "MACRO F1", "EL NIÑO",
     "LA NIÑA", "NEUTRAL", "REAL", "{REGION}, {YEAR}", "{TITLE}. {ROWS}", "{NUMBER} {NAME}: {SKILL}.",
-    "{NAME}: {VALUE} ({INTERVAL}).", "R²", "ERROR", "NO", "JUN", "JUL", "OCT", "NOV", "FEB", "SEP", "MAR",
+    "{NAME}: {VALUE} ({INTERVAL}).", "R²", "ERROR", "JUN", "JUL", "OCT", "NOV", "FEB", "SEP", "MAR",
 }  # fmt: skip
 
 
@@ -45,6 +48,20 @@ def test_every_score_and_every_model_has_a_name_and_every_score_a_meaning(langua
     texts = words.read(language).texts
     assert {f"score.{name}{end}" for name in SCORES for end in ("", "_more")} <= set(texts)
     assert {f"model.{name}" for name in models.classifiers()} <= set(texts)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_reason_curve_and_verdict_that_a_run_can_have_has_words(
+    finished_run: Path, language: words.Language
+) -> None:
+    """A key of a file without a text would stand on the page as it is, in English on the Spanish one too."""
+    texts = set(words.read(language).texts)
+    config = json.loads((finished_run / "config.json").read_text(encoding="utf-8"))
+    assert {f"left_out.{cause}" for cause in config["splits"]["left_out"]} <= texts
+    curves = {name for name in amount_forecasters.LOGGED if name.startswith("validation_")} - {"validation_loss"}
+    assert {f"score.{name.removeprefix('validation_')}" for name in curves} <= texts
+    verdicts = ("adds", "adds nothing", "harms", "unknown")  # as `exp.compare.ensemble.content` has them
+    assert {f"verdict.{verdict.replace(' ', '_')}" for verdict in verdicts} <= texts
 
 
 def test_a_share_is_none_or_all_only_where_it_is() -> None:
