@@ -17,7 +17,7 @@ from utils.forecasts import Forecasts
 
 CONFIG_FILE = "config.json"
 # The name of an experiment and its table may stand for something that no flag tells.
-_TELLS_RUNS_APART = OF_NO_CONSEQUENCE - {"model_id", "data_path"}
+_TELLS_NO_RUNS_APART = OF_NO_CONSEQUENCE - {"model_id", "data_path"}
 NEEDED_SCORES = {"seed", "test", "synthetic", "threshold_mm", "cut", "lead_time_hours", "accumulation_hours"}
 NEEDED_CONFIG = {"splits", "regions"}
 Events = Mapping[float, Forecasts]
@@ -79,7 +79,7 @@ def home_of(path: Path) -> Path:
 
 def flags_but_seed(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the flags in config.json that have a consequence for the numbers, but for the seed."""
-    return {name: value for name, value in config["flags"].items() if name not in _TELLS_RUNS_APART}
+    return {name: value for name, value in config["flags"].items() if name not in _TELLS_NO_RUNS_APART}
 
 
 def paths_of(words: Sequence[str]) -> list[Path]:
