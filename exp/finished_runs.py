@@ -34,7 +34,7 @@ RENAMED = {"variate_attention": "variate_mode"}
 def find_run(settings: Settings) -> Path:
     """Return the run that `--run` names, or the newest finished one that agrees with the flags given.
 
-    Those of a preset count as given.
+    Those of a preset count as given. A run of `--cross_validate` is found where `--model_id` names the folder of these.
 
     Raises:
         UsageError: none agrees, and the message shows how the newest ones differ; or the one named is not finished.
@@ -47,7 +47,11 @@ def find_run(settings: Settings) -> Path:
     ignored = IGNORED_WHEN_MATCHING | training
     wanted = {name: value for name, value in resolve(settings.given).items() if name not in ignored}
     differences = []
+    folds = 0
     for run in run_directory.finished_runs(settings.run.checkpoints):
+        if run_directory.is_fold(run) and "model_id" not in wanted:
+            folds += 1
+            continue
         config = run_directory.read_json(run / "config.json")
         if task_of(config["flags"]) != settings.run.task_name:
             continue
@@ -66,7 +70,8 @@ def find_run(settings: Settings) -> Path:
         "No finished run agrees with these flags.",
         where=settings.run.checkpoints,
         evidence=" | ".join(differences[:2]) or f"no finished run of {settings.run.model} there",
-        next_command="train it first with --is_training 1, or leave out the flags that differ",
+        next_command="train it first with --is_training 1, or leave out the flags that differ"
+        + ("; one of the years of --cross_validate is scored again with --run RUN" if folds else ""),
     )
 
 
