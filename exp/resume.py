@@ -11,7 +11,7 @@ from typing import Any
 import models
 from data_provider import series_factory
 from exp import verified_states
-from exp.finished_runs import comparable, current_names, stored_settings
+from exp.finished_runs import comparable, current_names, stored_settings, with_flags_since
 from exp.finished_runs import task_of as task_of_run
 from exp.settings import Settings, resolve
 from exp.verified_states import Point
@@ -291,17 +291,24 @@ def _runs_with_these_flags(settings: Settings) -> dict[Path, int]:
         except UsageError as error:
             logger.warning("--resume auto: passed over %s: %s", run, error.evidence)
             continue
-        if task_of_run(stored) == settings.run.task_name and not _flag_differences(settings.as_flags(), stored):
+        if task_of_run(stored) != settings.run.task_name:
+            continue
+        different = _flag_differences(settings.as_flags(), stored)
+        if not different:
             found[run] = stored["seed"]
+        elif not any(name.removeprefix("--") in stored for name, _, _ in different):
+            told = ", ".join(f"{name} {then} then, {now} now" for name, then, now in different)
+            logger.info("passed over %s of an earlier version: %s", run, told)
     return found
 
 
 def _flag_differences(now: Mapping[str, Any], stored: Mapping[str, Any]) -> list[Difference]:
-    names = sorted((set(now) & set(stored)) - OF_NO_CONSEQUENCE)
+    then = with_flags_since(stored)
+    names = sorted((set(now) & set(then)) - OF_NO_CONSEQUENCE)
     return [
-        (f"--{name}", stored.get(name), run_directory.finite(now[name]))
+        (f"--{name}", then[name], run_directory.finite(now[name]))
         for name in names
-        if comparable(name, stored.get(name)) != comparable(name, run_directory.finite(now[name]))
+        if comparable(name, run_directory.finite(then[name])) != comparable(name, run_directory.finite(now[name]))
     ]
 
 
