@@ -143,7 +143,7 @@ def _runs(settings: Settings, years: Sequence[Years]) -> Iterator[Fold]:
     for each in years:
         for seed in range(first, first + settings.run.itr):
             own = of_fold(settings, each).with_seed(seed)
-            run = resume.finished_runs(own).get(seed)
+            run = resume.finished_runs(own, to_be_judged=True).get(seed)
             if run is not None:
                 logger.info("%d, seed %d is finished: %s", each.test, seed, run)
             else:

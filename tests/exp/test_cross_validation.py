@@ -209,6 +209,20 @@ def test_the_same_command_trains_nothing_again_and_other_seeds_only_what_is_miss
     assert set(content["over_seeds"]["roc_auc"]) == {"mean", "deviation"}
 
 
+def test_a_year_whose_forecasts_cannot_be_judged_is_trained_again(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table would end in a message about a column, and the same command would never mend it."""
+    shutil.copytree(project / "runs", tmp_path / "runs")
+    before = finished(tmp_path)
+    (path,) = (run / "predictions.csv" for run in before if year_of(run) == 2024 and "seed0" in run.name)
+    pd.read_csv(path).drop(columns="climatology_0.1mm").to_csv(path, index=False)
+    own = ["--checkpoints", str(tmp_path / "runs"), "--cross_validate_min_train_years", "4"]
+    assert program.main(cross(project, *own)) == 0
+    (new,) = set(finished(tmp_path)) - set(before)
+    assert year_of(new) == 2024 and "is trained again" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("more", "named"),
     [

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import run as program
@@ -77,6 +78,25 @@ def test_a_finished_run_of_an_earlier_version_is_kept_only_where_its_meaning_is_
     assert resume.finished_runs(command_line.read(words(trained))) == {}
     assert "--calibration none then, temperature now" in caplog.text
     assert resume.finished_runs(command_line.read(words(trained, "--calibration", "none"))) == {0: run}
+
+
+def test_a_run_without_reference_forecasts_is_finished_but_not_where_it_is_to_be_judged(
+    trained: Path, run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Hours later the table of all runs would end in a message about a column, and the same command never mend it."""
+    settings = command_line.read(words(trained))
+    assert resume.finished_runs(settings, to_be_judged=True) == {0: run}
+    path = run / "predictions.csv"
+    frame = pd.read_csv(path)
+    frame.drop(columns="climatology_0.1mm").to_csv(path, index=False)
+    caplog.set_level("INFO")
+    assert resume.finished_runs(settings, to_be_judged=True) == {}
+    (line,) = [each for each in caplog.messages if "passed over" in each]
+    assert str(run) in line and "climatology_0.1mm" in line and "trained again" in line
+    assert resume.finished_runs(settings) == {0: run}
+    older = shutil.copytree(trained / "kept", run.with_name("logistic_regression-seed0-20200101-000000"))
+    assert resume.finished_runs(settings, to_be_judged=True) == {0: older}
+    shutil.rmtree(older)
 
 
 def test_a_cut_run_of_an_earlier_version_goes_on_as_what_it_was(
