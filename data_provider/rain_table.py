@@ -130,16 +130,22 @@ def read_table_leniently(path: Path) -> RainTable:
     Such a table is for looking at: `data_provider.factory.load_splits` lets nothing of that kind through to training.
 
     Raises:
-        DataError: the file is missing or no prepared table, or its times are irregular.
+        DataError: the file is missing or no prepared table, its times are irregular, or its lead is longer than it.
     """
     require_table(path)
     if path.suffix == ".nc":
-        return table_from_dataset(_open_netcdf(path), path)
-    return _table(*read_csv(path), path)
+        table = table_from_dataset(_open_netcdf(path), path)
+    else:
+        table = _table(*read_csv(path), path)
+    # Of a table that is only predicted from, the label may lie after the last row.
+    require_record(table.lead_time_hours, table.times[0], table.times[-1], where=str(path))
+    return table
 
 
 def table_from_dataset(dataset: xr.Dataset, source: Path) -> RainTable:
     """Turn a prepared Dataset (time, region) into a table; nothing is refused that `read_table_leniently` reads.
+
+    It may be shorter than its lead: a forecast is made without a label.
 
     Raises:
         DataError: label or feature names are not recorded in the attributes.
@@ -178,7 +184,6 @@ def _table(
     times = np.unique(rows.times)
     step = _step(times, source)
     _check_period(attributes, step, source)
-    require_record(int(attributes["lead_time_hours"]), times[0], times[-1], where=str(source))
     axis = np.arange(times[0], times[-1] + step, step)
     laid = table_rows.lay(rows, axis, len(regions), len(_thresholds(attributes)) + 1, features)
     return RainTable(

@@ -2,7 +2,8 @@
 
 For every year y that leaves enough training years: train on all years before y - 1, validate on y - 1, test on y. Each
 fold is an ordinary run in a directory of its own, with `--train_until`, `--validation_until` and `--test_until`; one
-that is finished is not done again. The test forecasts of all years together are then scored as one.
+that is finished is not done again. They lie in a folder of their own, `<model_id>-by_years`, so that none of them is
+taken for the run of the model. The test forecasts of all years together are then scored as one.
 Source: Bergmeir, Hyndman and Koo (2018), A note on the validity of cross-validation for evaluating autoregressive time
 series prediction; Tashman (2000), Out-of-sample tests of forecasting accuracy (rolling origin).
 """
@@ -24,7 +25,7 @@ from exp import pooled_scores, rain_classification, resume, where_and_when
 from exp.pooled_scores import Fold
 from exp.settings import Settings
 from exp.where_and_when import Surroundings
-from utils import signals
+from utils import run_directory, signals
 from utils.errors import DataError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -108,7 +109,9 @@ def _plan(settings: Settings) -> tuple[list[Years], Surroundings]:
     year_of = table.times.astype("datetime64[Y]").astype(np.int64) + 1970
     tested = table.times[np.isin(year_of, [each.test for each in years])]
     about = where_and_when.surroundings(settings.verification.oni, table, tested)
-    logger.info("Rolling origin: %s tested, each by a run of its own.", ", ".join(str(each.test) for each in years))
+    folder = Path(settings.run.checkpoints, _folder(settings))
+    tested_years = ", ".join(str(each.test) for each in years)
+    logger.info("Rolling origin: %s tested, each by a run of its own in %s", tested_years, folder)
     if year_of[-1] != years[-1].test:
         logger.info("  %d is not tested: the record ends %s", year_of[-1], table.times[-1])
     return years, about
@@ -140,7 +143,7 @@ def _runs(settings: Settings, years: Sequence[Years]) -> Iterator[Fold]:
     for each in years:
         for seed in range(first, first + settings.run.itr):
             own = of_fold(settings, each).with_seed(seed)
-            run = resume.finished_runs(own).get(seed)
+            run = resume.finished_runs(own, to_be_judged=True).get(seed)
             if run is not None:
                 logger.info("%d, seed %d is finished: %s", each.test, seed, run)
             else:
@@ -150,7 +153,7 @@ def _runs(settings: Settings, years: Sequence[Years]) -> Iterator[Fold]:
 
 
 def of_fold(settings: Settings, years: Years) -> Settings:
-    """Return the settings of an ordinary run that tests one year; an unfinished one like it is taken up again."""
+    """Return the settings of a run that tests one year, in the folder of these; an unfinished one is taken up again."""
     split = replace(
         settings.split,
         cross_validate=None,
@@ -161,8 +164,13 @@ def of_fold(settings: Settings, years: Years) -> Settings:
         test_until=years.test_until,
     )
     given = {name: value for name, value in settings.given.items() if not name.startswith("cross_validate")}
-    checkpoint = replace(settings.checkpoint, resume="auto")
-    return replace(settings, split=split, checkpoint=checkpoint, given=given | asdict(years))
+    given |= asdict(years) | {"model_id": _folder(settings)}
+    run = replace(settings.run, model_id=_folder(settings))
+    return replace(settings, run=run, split=split, checkpoint=replace(settings.checkpoint, resume="auto"), given=given)
+
+
+def _folder(settings: Settings) -> str:
+    return settings.run.model_id + run_directory.BY_YEARS
 
 
 def _trained(settings: Settings) -> Path:

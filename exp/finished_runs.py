@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
+import models
 from exp import forecasters
 from exp.forecasters import Forecaster
 from exp.guard import GuardConfig
-from exp.settings import Dimensions, Settings, resolve
+from exp.settings import Dimensions, Settings, resolve, shown_groups
 from exp.state_keeper import CheckpointConfig
 from exp.trainer import TrainerConfig
 from exp.verification_config import VerificationConfig
@@ -29,12 +30,14 @@ IGNORED_WHEN_MATCHING = {
 IGNORED_WHEN_MATCHING |= {field.name for config in (CheckpointConfig, VerificationConfig) for field in fields(config)}
 # Flags of earlier versions, by their names of now: a run that was stored with one must not be rebuilt with a default.
 RENAMED = {"variate_attention": "variate_mode"}
+# What a run did that was stored before these flags were there; of every other flag it did what is the default.
+MEANT_THEN = {"test_until": None, "calibration": "none"}
 
 
 def find_run(settings: Settings) -> Path:
     """Return the run that `--run` names, or the newest finished one that agrees with the flags given.
 
-    Those of a preset count as given.
+    Those of a preset count as given. A run of `--cross_validate` is found where `--model_id` names the folder of these.
 
     Raises:
         UsageError: none agrees, and the message shows how the newest ones differ; or the one named is not finished.
@@ -47,11 +50,15 @@ def find_run(settings: Settings) -> Path:
     ignored = IGNORED_WHEN_MATCHING | training
     wanted = {name: value for name, value in resolve(settings.given).items() if name not in ignored}
     differences = []
+    folds = 0
     for run in run_directory.finished_runs(settings.run.checkpoints):
+        if run_directory.is_fold(run) and "model_id" not in wanted:
+            folds += 1
+            continue
         config = run_directory.read_json(run / "config.json")
         if task_of(config["flags"]) != settings.run.task_name:
             continue
-        stored = current_names(config["flags"]) | {"n_classes": config["dimensions"]["n_classes"]}
+        stored = with_flags_since(config["flags"]) | {"n_classes": config["dimensions"]["n_classes"]}
         different = [
             f"--{name} is {stored.get(name)}, not {value}"
             for name, value in wanted.items()
@@ -66,7 +73,8 @@ def find_run(settings: Settings) -> Path:
         "No finished run agrees with these flags.",
         where=settings.run.checkpoints,
         evidence=" | ".join(differences[:2]) or f"no finished run of {settings.run.model} there",
-        next_command="train it first with --is_training 1, or leave out the flags that differ",
+        next_command="train it first with --is_training 1, or leave out the flags that differ"
+        + ("; one of the years of --cross_validate is scored again with --run RUN" if folds else ""),
     )
 
 
@@ -113,6 +121,20 @@ def current_names(stored: Mapping[str, Any]) -> dict[str, Any]:
     return {RENAMED.get(name, name): value for name, value in stored.items()}
 
 
+def with_flags_since(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored flags under the names of now, with what the run did where a flag was not there yet.
+
+    Args:
+        stored: flag -> value, of a run of this or an earlier version.
+    """
+    own = current_names(stored)
+    if own.get("model") not in models.names():
+        return own
+    groups = shown_groups(task_of(own), own["model"])
+    defaults = {each.name: each.default for group in groups for each in fields(group)}
+    return defaults | {name: value for name, value in MEANT_THEN.items() if name in defaults} | own
+
+
 def stored_settings(
     stored: dict[str, Any], given: Mapping[str, Any], resolved: Mapping[str, Any] | None = None
 ) -> Settings:
@@ -125,7 +147,7 @@ def stored_settings(
     """
     flags = current_names(stored["flags"])
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in flags.items()}
-    return Settings.from_values(values | dict(given if resolved is None else resolved), given)
+    return Settings.from_values(MEANT_THEN | values | dict(given if resolved is None else resolved), given)
 
 
 def load_forecaster(run: Path, settings: Settings, device: torch.device) -> Forecaster:

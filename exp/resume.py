@@ -10,8 +10,8 @@ from typing import Any
 
 import models
 from data_provider import series_factory
-from exp import verified_states
-from exp.finished_runs import comparable, current_names, stored_settings
+from exp import stored_forecasts, verified_states
+from exp.finished_runs import comparable, current_names, stored_settings, with_flags_since
 from exp.finished_runs import task_of as task_of_run
 from exp.settings import Settings, resolve
 from exp.verified_states import Point
@@ -89,12 +89,17 @@ def without_weights_not_needed(plan: Plan) -> Settings:
     return replace(settings, run=replace(run, adaptation=False), given=given)
 
 
-def finished_runs(settings: Settings) -> dict[int, Path]:
-    """Return seed -> newest finished run with these flags, on this table and from these weights."""
+def finished_runs(settings: Settings, *, to_be_judged: bool = False) -> dict[int, Path]:
+    """Return seed -> newest finished run with these flags, on this table and from these weights.
+
+    Args:
+        settings: of the runs.
+        to_be_judged: pass over a run whose stored forecasts scores cannot be made from, and say why.
+    """
     first = settings.run.seed
     alike = _runs_with_these_flags(settings)
     found = {
-        seed: _finished([run for run, its_seed in alike.items() if its_seed == seed], settings)
+        seed: _finished([run for run, its in alike.items() if its == seed], settings, to_be_judged=to_be_judged)
         for seed in range(first, first + settings.run.itr)
     }
     return {seed: run for seed, run in found.items() if run is not None and _began_with_these_weights(run, settings)}
@@ -264,13 +269,17 @@ def _newest_unfinished(runs: list[Path], settings: Settings) -> Point | None:
     return None
 
 
-def _finished(runs: list[Path], settings: Settings) -> Path | None:
+def _finished(runs: list[Path], settings: Settings, *, to_be_judged: bool = False) -> Path | None:
     """Return the newest finished run on the same table."""
     for run in runs:
         if (run / run_directory.FINISHED_FILE).exists():
             about = run_directory.read_json(run / "environment.json")
-            if not _data_difference(settings, about["data_sha256"]):
+            if _data_difference(settings, about["data_sha256"]):
+                continue
+            lacks = stored_forecasts.lacks(run) if to_be_judged else ""
+            if not lacks:
                 return run
+            logger.warning("passed over %s: %s, so it cannot be judged and is trained again", run, lacks)
     return None
 
 
@@ -291,17 +300,24 @@ def _runs_with_these_flags(settings: Settings) -> dict[Path, int]:
         except UsageError as error:
             logger.warning("--resume auto: passed over %s: %s", run, error.evidence)
             continue
-        if task_of_run(stored) == settings.run.task_name and not _flag_differences(settings.as_flags(), stored):
+        if task_of_run(stored) != settings.run.task_name:
+            continue
+        different = _flag_differences(settings.as_flags(), stored)
+        if not different:
             found[run] = stored["seed"]
+        elif not any(name.removeprefix("--") in stored for name, _, _ in different):
+            told = ", ".join(f"{name} {then} then, {now} now" for name, then, now in different)
+            logger.info("passed over %s of an earlier version: %s", run, told)
     return found
 
 
 def _flag_differences(now: Mapping[str, Any], stored: Mapping[str, Any]) -> list[Difference]:
-    names = sorted((set(now) & set(stored)) - OF_NO_CONSEQUENCE)
+    then = with_flags_since(stored)
+    names = sorted((set(now) & set(then)) - OF_NO_CONSEQUENCE)
     return [
-        (f"--{name}", stored.get(name), run_directory.finite(now[name]))
+        (f"--{name}", then[name], run_directory.finite(now[name]))
         for name in names
-        if comparable(name, stored.get(name)) != comparable(name, run_directory.finite(now[name]))
+        if comparable(name, run_directory.finite(then[name])) != comparable(name, run_directory.finite(now[name]))
     ]
 
 

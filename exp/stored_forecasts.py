@@ -43,6 +43,17 @@ def read(run: Path, split: Split = "test") -> dict[float, Forecasts]:
     }
 
 
+def lacks(run: Path) -> str:
+    """Say what the test forecasts of a finished run lack for `read`; empty where they have it all."""
+    path = run / PREDICTIONS_FILE
+    if not path.is_file():
+        return f"no {PREDICTIONS_FILE}"
+    header = pd.read_csv(path, nrows=0)
+    thresholds = run_directory.read_json(run / run_directory.FINISHED_FILE)["threshold_mm"]
+    missing = [name for threshold in thresholds for name in _columns(threshold).values() if name not in header]
+    return f"{PREDICTIONS_FILE} of an earlier version without {', '.join(missing)}" if missing else ""
+
+
 def observed_cases(run: Path, split: Split = "test") -> pd.DataFrame:
     """Read the rows of a split's file whose label is known, in the order of init time and region.
 
@@ -57,7 +68,7 @@ def observed_cases(run: Path, split: Split = "test") -> pd.DataFrame:
 
 
 def _event(path: Path, frame: pd.DataFrame, threshold: float, level: int, cut: float) -> Forecasts:
-    names = {part: f"{part}_{threshold:g}mm" for part in ("probability", "climatology", "persistence")}
+    names = _columns(threshold)
     missing = [name for name in names.values() if name not in frame]
     if missing:
         raise without_predictions(path, f"columns missing: {', '.join(missing)}")
@@ -68,6 +79,10 @@ def _event(path: Path, frame: pd.DataFrame, threshold: float, level: int, cut: f
         cut=cut,
         **{part: frame[name].to_numpy(dtype=np.float64) for part, name in names.items()},
     )
+
+
+def _columns(threshold: float) -> dict[str, str]:
+    return {part: f"{part}_{threshold:g}mm" for part in ("probability", "climatology", "persistence")}
 
 
 def without_predictions(path: Path, evidence: str) -> DataError:

@@ -15,6 +15,8 @@ from utils.errors import StorageError
 from utils.files import storage_error, write_whole
 
 FINISHED_FILE = "scores.json"
+# Ends the name of the folder with the runs of `--cross_validate`: none of them stands for the model.
+BY_YEARS = "-by_years"
 
 
 def create(checkpoints: str, model_id: str, model: str, seed: int) -> Path:
@@ -129,6 +131,11 @@ def finished_runs(checkpoints: str) -> Iterator[Path]:
     """Yield runs that have scores, newest first."""
     found = Path(checkpoints).glob(f"*/*/{FINISHED_FILE}")
     yield from sorted((path.parent for path in found), key=_started, reverse=True)
+
+
+def is_fold(run: Path) -> bool:
+    """True for a run of `--cross_validate`, which tests one year of several."""
+    return run.absolute().parent.name.endswith(BY_YEARS)
 
 
 def _started(run: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from exp import stored_forecasts
+from exp.finished_runs import task_of
 from exp.resume import OF_NO_CONSEQUENCE
 from exp.stored_forecasts import SCORED_AGAIN
 from utils import run_directory
@@ -17,7 +19,7 @@ from utils.forecasts import Forecasts
 
 CONFIG_FILE = "config.json"
 # The name of an experiment and its table may stand for something that no flag tells.
-_TELLS_RUNS_APART = OF_NO_CONSEQUENCE - {"model_id", "data_path"}
+_TELLS_NO_RUNS_APART = OF_NO_CONSEQUENCE - {"model_id", "data_path"}
 NEEDED_SCORES = {"seed", "test", "synthetic", "threshold_mm", "cut", "lead_time_hours", "accumulation_hours"}
 NEEDED_CONFIG = {"splits", "regions"}
 Events = Mapping[float, Forecasts]
@@ -79,7 +81,7 @@ def home_of(path: Path) -> Path:
 
 def flags_but_seed(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the flags in config.json that have a consequence for the numbers, but for the seed."""
-    return {name: value for name, value in config["flags"].items() if name not in _TELLS_RUNS_APART}
+    return {name: value for name, value in config["flags"].items() if name not in _TELLS_NO_RUNS_APART}
 
 
 def paths_of(words: Sequence[str]) -> list[Path]:
@@ -106,26 +108,44 @@ def newest_of_each_model(folder: Path) -> list[Path]:
     """Return, for each model in the folder of one experiment, its newest finished run and those of its other seeds.
 
     Raises:
-        UsageError: the folder holds no finished run, or one whose description cannot be read.
+        UsageError: the folder holds no finished run of a classifier, or one whose description cannot be read.
     """
     found: dict[tuple[str, int], Path] = {}
     flags: dict[str, dict[str, Any]] = {}
+    others: Counter[str] = Counter()
     for run in run_directory.finished_runs(str(folder.parent)):
         if run.parent != folder:
             continue
         scores, config = _description(run)
+        if not _says_whether_it_rains(config):
+            others[task_of(config["flags"])] += 1
+            continue
         mine = flags_but_seed(config)
-        if _says_whether_it_rains(config) and flags.setdefault(mine["model"], mine) == mine:
+        if flags.setdefault(mine["model"], mine) == mine:
             found.setdefault((mine["model"], scores["seed"]), run)
     if not found:
-        raise UsageError(
+        raise _nothing_in(folder, others)
+    return list(found.values())
+
+
+def _nothing_in(folder: Path, others: Counter[str]) -> UsageError:
+    """Return what is to be said of a folder without a classifier; `others` counts its runs of other tasks."""
+    if not others:
+        return UsageError(
             "CONFIG",
             "There are no finished runs in this folder.",
             where=str(folder),
             evidence="" if folder.is_dir() else "no such directory",
             next_command="python run.py --task_name compare checkpoints/<model_id>, after a run has ended",
         )
-    return list(found.values())
+    return UsageError(
+        "CONFIG",
+        "The finished runs in this folder do not say whether it rains, so they have no scores of events.",
+        where=str(folder),
+        evidence=", ".join(f"{number} of --task_name {task}" for task, number in others.most_common()),
+        next_command="name a folder with runs of --task_name classification; what these runs are worth is in the "
+        "scores.json of each",
+    )
 
 
 def read_all(paths: Sequence[Path], *, with_validation: bool = False) -> list[StoredRun]:
@@ -221,7 +241,7 @@ def _missing(scores: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
 
 
 def _says_whether_it_rains(config: Mapping[str, Any]) -> bool:
-    return config["flags"].get("task_name", "classification") == "classification"
+    return task_of(config["flags"]) == "classification"
 
 
 def _twins(runs: Sequence[StoredRun]) -> list[UsageError]:

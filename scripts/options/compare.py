@@ -173,7 +173,7 @@ def _play(letter: str, words: Sequence[str], settings: Settings, typed: str) -> 
     """Train the seeds of one option that are not finished; a seed that dies of its numbers is noted and left."""
     option = options.option_of(letter)
     logger.info("\n[option %s] %s: python run.py %s", letter, option.title, shlex.join(words))
-    finished = resume.finished_runs(settings)
+    finished = resume.finished_runs(settings, to_be_judged=True)
     failed: dict[int, str] = {}
     for seed in range(settings.run.seed, settings.run.seed + settings.run.itr):
         if seed in finished:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from data_provider.rain_table import read_table
+from data_provider.rain_table import read_table, table_from_dataset
 from tests import make_table
 from utils.errors import DataError
 
@@ -124,6 +125,21 @@ def test_a_lead_longer_than_the_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_table(path)
     assert caught.value.code == "LEAD_TOO_LONG" and "299 h" in caught.value.evidence
+
+
+def test_rows_to_predict_from_need_not_reach_to_the_end_of_their_lead(tmp_path: Path) -> None:
+    """A day of new data is enough for tomorrow's forecast, whose label nobody has; scoring on it stays refused."""
+    day = {
+        name: (("time", "region"), np.zeros((24, 2), dtype=np.float32)) for name in ("t2m", "precipitation", "rain_24h")
+    }
+    times = np.datetime64("2026-01-01", "ns") + np.arange(24) * np.timedelta64(1, "h")
+    said = {"feature_names": '["t2m"]', "label_name": "rain_24h", "lead_time_hours": 24, "accumulation_hours": 24}
+    dataset = xr.Dataset(day, {"time": times, "region": ["costa", "sierra"]}, said)
+    assert len(table_from_dataset(dataset, tmp_path).times) == 24
+    dataset.to_netcdf(tmp_path / "table.nc")
+    with pytest.raises(DataError) as caught:
+        read_table(tmp_path / "table.nc")
+    assert caught.value.code == "LEAD_TOO_LONG"
 
 
 def test_the_latitude_of_a_region_is_the_stored_one_else_the_middle_of_its_box(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,7 +108,7 @@ def test_a_record_with_too_few_years_is_refused_with_the_number_needed() -> None
     assert "0 whole years" in told.value.evidence and "needed: 3" in told.value.evidence
 
 
-def test_each_fold_is_an_ordinary_run_of_its_years(project: Path) -> None:
+def test_each_fold_is_a_run_of_its_years(project: Path) -> None:
     """Trained before its validation year, validated on the year before the test, tested on that year alone."""
     runs = finished(project)
     assert sorted(year_of(run) for run in runs) == list(YEARS)
@@ -119,6 +120,22 @@ def test_each_fold_is_an_ordinary_run_of_its_years(project: Path) -> None:
         assert config["flags"]["cross_validate"] is None
         times = pd.read_csv(run / "predictions.csv", parse_dates=["init_time"])["init_time"]
         assert set(times.dt.year) == {year} and times.dt.dayofyear.nunique() >= 364
+
+
+def test_no_year_is_taken_for_the_run_of_the_model(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Scoring again, and a comparison of the folder, would speak of the last year as if it were the whole model."""
+    runs = project / "runs"
+    assert {run.parent.name for run in finished(project)} == {"peru_rainfall-by_years"}
+    assert [path.parent.name for path in runs.rglob("cross_validation-*.json")][:1] == ["peru_rainfall-by_years"]
+    again = ["--is_training", "0", "--model", "logistic_regression", "--checkpoints"]
+    assert program.main([*again, str(runs)]) == 2
+    assert "--cross_validate is scored again with --run RUN" in capsys.readouterr().err
+    copied = tmp_path / "runs"
+    shutil.copytree(runs, copied)
+    assert program.main([*again, str(copied), "--model_id", "peru_rainfall-by_years"]) == 0
+    assert program.main(["--task_name", "compare", str(runs / "peru_rainfall")]) == 2
 
 
 def settings_of(project: Path, year: int) -> Settings:
@@ -193,6 +210,7 @@ def test_the_same_command_trains_nothing_again_and_other_seeds_only_what_is_miss
     assert program.main(cross(project, "--cross_validate_min_train_years", "3")) == 0
     assert finished(project) == before
     shown = capsys.readouterr().out
+    assert "a run of its own in" in shown and "peru_rainfall-by_years\n" in shown
     assert "2023, seed 0 is finished" in shown and "2022, seed 0" not in shown and "year by year" in shown
     assert program.main(cross(project, "--itr", "2", "--cross_validate_min_train_years", "4")) == 0
     (new,) = set(finished(project)) - set(before)
@@ -200,6 +218,20 @@ def test_the_same_command_trains_nothing_again_and_other_seeds_only_what_is_miss
     content = pooled_of(project)
     assert set(content["pooled"]) == {"0", "1"} and content["years"] == [2024]
     assert set(content["over_seeds"]["roc_auc"]) == {"mean", "deviation"}
+
+
+def test_a_year_whose_forecasts_cannot_be_judged_is_trained_again(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table would end in a message about a column, and the same command would never mend it."""
+    shutil.copytree(project / "runs", tmp_path / "runs")
+    before = finished(tmp_path)
+    (path,) = (run / "predictions.csv" for run in before if year_of(run) == 2024 and "seed0" in run.name)
+    pd.read_csv(path).drop(columns="climatology_0.1mm").to_csv(path, index=False)
+    own = ["--checkpoints", str(tmp_path / "runs"), "--cross_validate_min_train_years", "4"]
+    assert program.main(cross(project, *own)) == 0
+    (new,) = set(finished(tmp_path)) - set(before)
+    assert year_of(new) == 2024 and "is trained again" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -154,3 +154,19 @@ def test_a_comparison_shows_the_overall_line_of_each_run_and_a_single_run_its_ta
     caplog.clear()
     rain_classification.train(command_line.read(words))
     assert "by month" in caplog.text and "by region" in caplog.text and "\nall " in caplog.text
+
+
+def test_a_finished_run_whose_forecasts_cannot_be_judged_is_trained_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The comparison would end in a message about a column, each time it is typed."""
+    make_table.write(tmp_path)
+    caplog.set_level("INFO")
+    words = ["--preset", "smoke", "--root_path", str(tmp_path), "--data_path", "table.csv", "--bootstrap_draws", "0"]
+    words += ["--checkpoints", str(tmp_path / "runs")]
+    assert compare.run(["B", *words]) == 0
+    (path,) = tmp_path.glob("runs/*/*/predictions.csv")
+    pd.read_csv(path).drop(columns="climatology_0.1mm").to_csv(path, index=False)
+    assert compare.run(["B", *words]) == 0
+    assert f"passed over {path.parent}" in caplog.text and "is trained again" in caplog.text
+    assert len(list(tmp_path.glob("runs/*/*/predictions.csv"))) == 2
