@@ -100,6 +100,7 @@ def score_again(settings: Settings, judging: Judging = OF_CLASSES) -> Path:
         UsageError: no finished run agrees.
     """
     run = find_run(settings)
+    logger.info("Scoring %s again.", run)
     stored = run_directory.read_json(run / "config.json")
     again = stored_settings(stored, settings.given)
     device = choose_device(again.run.device, again.run.gpu)
@@ -111,7 +112,6 @@ def score_again(settings: Settings, judging: Judging = OF_CLASSES) -> Path:
     forecaster = load_forecaster(run, again, device)
     folder = run / f"scored-{datetime.now():%Y%m%d-%H%M%S}"
     folder.mkdir(exist_ok=True)
-    logger.info("Scoring %s again.", run)
     own = run_directory.read_json(run / run_directory.FINISHED_FILE)
     facts = {name: own[name] for name in TRAINING_FACTS}
     judging.score_and_write(forecaster, splits, again, folder, history=[], facts=facts, kept=kept)

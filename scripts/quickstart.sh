@@ -4,6 +4,8 @@
 #   bash scripts/quickstart.sh                 further words go to the Timer-XL run, such as --train_epochs 2
 # It writes datasets/synthetic_era5/, datasets/processed/synthetic_peru.* and checkpoints/synthetic_peru/.
 cd "$(dirname "$0")/.."
+source scripts/help.sh
+help_where_asked scripts/quickstart.sh "$@"
 source scripts/setup.sh
 export MPLCONFIGDIR=${MPLCONFIGDIR:-$(mktemp -d)}
 started=$SECONDS

@@ -24,7 +24,9 @@ def judgement_lines(scores: Mapping[str, Any]) -> list[str]:
     lines = [f"{'':<{_NAME}}{'with 95 % interval':<{_OWN}}{heading}".rstrip()]
     for title, score in _ROWS.items():
         own = _with_interval(scores["overall"][score], scores["overall"]["intervals"][score], "")
-        gains = "".join(_gain(against[name][score]).ljust(_GAIN) for name in against)
+        # Brier skill is against each reference itself; the difference of two skills would be another number.
+        scored = {name: SKILL_AGAINST[name] if score == "brier_skill_score" else score for name in against}
+        gains = "".join(_gain(against[name][scored[name]]).ljust(_GAIN) for name in against)
         lines.append(f"{title:<{_NAME}}{own:<{_OWN}}{gains}".rstrip())
     lines += [_verdict(name, found) for name, found in against.items()]
     if scores["why_no_intervals"]:

@@ -156,7 +156,7 @@ _WIDTH, _NAME_WIDTH = 8, 14
 # Months and hours would fill the screen; scores.json has them.
 _PRINTED_GROUPS = {"by_region": "region", "by_season": "season", "by_enso": "ENSO phase", "by_year": "year"}
 _GROUP_NAMES = {
-    "wet": "wet, Dec-Mar", "dry": "dry, Apr-Nov", "el_nino": "El Nino", "la_nina": "La Nina",
+    "wet": "Dec-Mar", "dry": "Apr-Nov", "el_nino": "El Nino", "la_nina": "La Nina",
 }  # fmt: skip
 _MOST_ROWS = 12
 
@@ -184,7 +184,7 @@ def format_table(scores: Mapping[str, Any], *, is_brief: bool = False) -> str:
     return "\n".join(lines)
 
 
-_CONSTANT = "constant answer: the forecast says the same every time, so none of its scores is skill"
+_CONSTANT = "constant answer: the same yes or no every time, so no score of yes and no is skill"
 
 
 def _event_lines(scores: Mapping[str, Any]) -> list[str]:
@@ -206,7 +206,7 @@ def _event_lines(scores: Mapping[str, Any]) -> list[str]:
         rows_of_group = [_row(_GROUP_NAMES.get(name, name), entry) for name, entry in scores.get(group, {}).items()]
         lines += _within_a_screen(title, rows_of_group)
     lines += where_text.lines(scores)
-    lines.append("base: share of rain observed; said: share of rain forecast; =: constant answer; -: undefined")
+    lines.append("base: share of rain observed; said: of rain forecast; =: the same yes or no every time; -: undefined")
     return lines
 
 

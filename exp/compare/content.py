@@ -61,7 +61,7 @@ def of(alike: Alike, *, against: str | None = None, with_ensemble: bool = False,
         ensemble.require_members(together)
     first, times = alike.runs[0], alike.runs[0].first.init_time
     stored = [name for name in REFERENCES if name not in {group.name for group in together}]
-    reference = against if against in stored or against is None else groups.named(together, against)
+    reference = against if against in stored or against is None else groups.named(together, against, stored)
     judged = [_event(together, alike, threshold, reference, with_ensemble) for threshold in first.test]
     events, settings = [event for event, _ in judged], judged[0][1]
     return {

@@ -59,8 +59,13 @@ def of(runs: Sequence[StoredRun]) -> list[Group]:
     return [Group(name, tuple(group)) for name, group in zip(names, together, strict=True)]
 
 
-def named(groups: Sequence[Group], word: str) -> str:
+def named(groups: Sequence[Group], word: str, stored: Sequence[str] = ()) -> str:
     """Return the name of the group that a word means: its name, its model, or the directory of one of its runs.
+
+    Args:
+        groups: the compared.
+        word: as it was typed.
+        stored: references that need no run, for the message.
 
     Raises:
         UsageError: it means none, or several.
@@ -71,9 +76,9 @@ def named(groups: Sequence[Group], word: str) -> str:
         return meant[0]
     raise UsageError(
         "CONFIG",
-        f"{word!r} means {'none' if not meant else 'several'} of the compared.",
+        f"{word!r} means several of the compared." if meant else f"Nothing that is compared is called {word!r}.",
         where="--against",
-        evidence="; ".join(meant or [group.name for group in groups]),
+        evidence="; ".join(meant or [*(group.name for group in groups), *stored]),
         next_command=f"--against {json.dumps((meant or [groups[0].name])[0])}",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from utils import run_directory
 from utils.errors import ForeseenError, UsageError, join
 from utils.forecasts import Forecasts
 
+logger = logging.getLogger(__name__)
 CONFIG_FILE = "config.json"
 # The name of an experiment and its table may stand for something that no flag tells.
 _TELLS_NO_RUNS_APART = OF_NO_CONSEQUENCE - {"model_id", "data_path"}
@@ -125,7 +127,13 @@ def newest_of_each_model(folder: Path) -> list[Path]:
             found.setdefault((mine["model"], scores["seed"]), run)
     if not found:
         raise _nothing_in(folder, others)
+    if others:
+        logger.info("Left out of %s, since they say nothing of events: %s", folder, _counted(others))
     return list(found.values())
+
+
+def _counted(others: Counter[str]) -> str:
+    return ", ".join(f"{number} of --task_name {task}" for task, number in others.most_common())
 
 
 def _nothing_in(folder: Path, others: Counter[str]) -> UsageError:
@@ -142,7 +150,7 @@ def _nothing_in(folder: Path, others: Counter[str]) -> UsageError:
         "CONFIG",
         "The finished runs in this folder do not say whether it rains, so they have no scores of events.",
         where=str(folder),
-        evidence=", ".join(f"{number} of --task_name {task}" for task, number in others.most_common()),
+        evidence=_counted(others),
         next_command="name a folder with runs of --task_name classification; what these runs are worth is in the "
         "scores.json of each",
     )

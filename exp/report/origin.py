@@ -38,9 +38,10 @@ def origin(record: Record, words: Words) -> dict[str, Any]:
     """Return how the run was made: command, flags, provenance and attribution."""
     flags = record.config.get("flags", {})
     given = record.config.get("given", {})
+    other = "es" if words.language == "en" else "en"
     return {
         "command": record.config.get("command", ""),
-        "again": f"python run.py --task_name report --run {shlex.quote(str(record.run))} --language en | es",
+        "again": f"python run.py --task_name report --run {shlex.quote(str(record.run))} --language {other}",
         "given": _flag_rows(given),
         "flags": _flag_rows(dict(sorted(flags.items()))),
         "provenance": _provenance(record, words),

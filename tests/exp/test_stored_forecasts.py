@@ -88,7 +88,7 @@ def test_a_run_without_its_predictions_is_named(splits: Splits, tmp_path: Path) 
 
 def test_validation_forecasts_are_kept_beside_those_of_the_test(splits: Splits, tmp_path: Path) -> None:
     """An ensemble that had to find its weights on the test split would judge itself."""
-    result = scoring.evaluate(Noise(), splits, "macro_f1")  # type: ignore[arg-type]
+    result = scoring.evaluate(Noise(), splits, VerificationConfig())  # type: ignore[arg-type]
     scoring.write_evaluation(tmp_path, splits, result)
     (tmp_path / "scores.json").write_text(json.dumps({"threshold_mm": [0.1], "cut": list(result.cuts)}))
     on_validation, on_test = (stored_forecasts.read(tmp_path, split)[0.1] for split in ("validation", "test"))
