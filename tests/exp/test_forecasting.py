@@ -262,7 +262,7 @@ def test_runs_on_series_are_not_taken_for_runs_that_say_whether_it_rains(
     folder = write(tmp_path / "series")
     assert program.main(words(folder, "--references", "none", "--itr", "2")) == 0
     assert len(runs(folder)) == 2 and len(list((folder.parent / "runs" / "own").glob("summary-*.json"))) == 1
-    with pytest.raises(UsageError, match="no finished runs"):
+    with pytest.raises(UsageError, match="do not say whether it rains"):
         reading.paths_of([str(folder.parent / "runs" / "own")])
     assert program.main(["--is_training", "0", "--checkpoints", str(folder.parent / "runs")]) == 2
     capsys.readouterr()

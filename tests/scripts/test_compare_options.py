@@ -150,10 +150,10 @@ def test_a_comparison_shows_the_overall_line_of_each_run_and_a_single_run_its_ta
     words += ["--checkpoints", str(tmp_path / "runs")]
     assert compare.run(["B", *words]) == 0
     said = caplog.text
-    assert "by month" not in said and "by region" not in said and "\nall " in said
+    assert "by season" not in said and "by region" not in said and "\nall " in said
     caplog.clear()
     rain_classification.train(command_line.read(words))
-    assert "by month" in caplog.text and "by region" in caplog.text and "\nall " in caplog.text
+    assert "by season" in caplog.text and "by region" in caplog.text and "\nall " in caplog.text
 
 
 def test_a_finished_run_whose_forecasts_cannot_be_judged_is_trained_again(

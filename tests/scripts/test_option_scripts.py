@@ -153,4 +153,4 @@ def test_run_directories_can_be_named_to_the_comparison_of_runs(
     assert comparison.main([runs[0]]) == 0
     assert "timer_xl_classifier" in capsys.readouterr().out
     assert comparison.main([*runs, str(tmp_path)]) == 2
-    assert "no finished run" in capsys.readouterr().err
+    assert "no scores.json in it" in capsys.readouterr().err

@@ -143,7 +143,8 @@ def test_seasons_phases_and_a_gradient_are_shown_where_a_run_has_them(copied_run
     edit(copied_run / "scores.json", newer)
     text = write.write_run(copied_run, "en").read_text(encoding="utf-8")
     for words_of_it in (
-        "wet (December to March)", "By hour of the forecast", "El Niño minus La Niña", "+0.250 (0.125 … 0.375) real",
+        "December to March (wet in most of Peru)", "By hour of the forecast", "El Niño minus La Niña",
+        "+0.250 (0.125 … 0.375) real",
         "From south to north", "−0.500", "isotonic regression",
     ):  # fmt: skip
         assert words_of_it in text
