@@ -26,7 +26,6 @@ from utils.errors import UsageError
 
 ABSOLUTE_ERROR = Tally(name="train_mae", short="mae", count=quantiles.absolute_error)
 LOGGED = ("train_loss", "validation_loss", "validation_mae", "validation_crps", "gradient_norm_median")
-NO_CLASSES = "a model of amounts knows no classes; Amounts.exceedance gives the chance of any threshold"
 
 
 class AmountForecaster(Forecaster, Protocol):
@@ -93,10 +92,6 @@ class AmountNetwork(NetworkForecaster):
         """Return quantiles, and their mean as the expected amount."""
         return self._amounts(self._logits(windows, "predicting"))
 
-    def probabilities(self, windows: WindowSet) -> np.ndarray:  # noqa: ARG002 - the common interface
-        """Refuse: the outputs are no classes, and a softmax over them would look like some."""
-        raise NotImplementedError(NO_CLASSES)
-
     @staticmethod
     def _amounts(outputs: torch.Tensor) -> Amounts:
         return Amounts.of_quantiles(quantiles.in_millimetres(outputs).double().cpu().numpy())
@@ -121,10 +116,6 @@ class AmountReference(ReferenceForecaster):
     def targets(self, windows: WindowSet) -> np.ndarray:
         """Return the rain of the label periods in millimetres, `(N,)`."""
         return np.asarray(windows.index.precipitation_mm, dtype=np.float64)
-
-    def probabilities(self, windows: WindowSet) -> np.ndarray:  # noqa: ARG002 - the common interface
-        """Refuse: there are no classes."""
-        raise NotImplementedError(NO_CLASSES)
 
     def amounts(self, windows: AmountWindows) -> Amounts:
         """Return what the reference says."""

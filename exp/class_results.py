@@ -9,7 +9,7 @@ from typing import Any
 
 from data_provider.factory import Splits
 from exp import figures, judging, marks, scoring, settling, where_and_when
-from exp.forecasters import Forecaster
+from exp.forecasters import ClassForecaster
 from exp.judging import Judging
 from exp.settings import Settings
 from exp.settling import Kept
@@ -21,7 +21,7 @@ SUMMARISED = ("roc_auc", "brier_skill_score", "macro_f1", "balanced_accuracy", "
 
 
 def _score_and_write(
-    forecaster: Forecaster,
+    forecaster: ClassForecaster,
     splits: Splits,
     settings: Settings,
     folder: Path,

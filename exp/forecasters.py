@@ -1,4 +1,4 @@
-"""Networks and references behind one interface: fit on windows, give probabilities, save plain tensors."""
+"""Networks and references behind one interface: fit on windows, save plain tensors, say what they forecast."""
 
 from __future__ import annotations
 
@@ -45,10 +45,6 @@ class Forecaster(Protocol):
         """Fit on the training windows, choose on validation, write best.pt; return the history."""
         ...
 
-    def probabilities(self, windows: WindowSet) -> np.ndarray:
-        """Return `(N, n_classes)` class probabilities of the windows, in their order."""
-        ...
-
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take the tensors of best.pt."""
         ...
@@ -58,8 +54,16 @@ class Forecaster(Protocol):
         ...
 
 
+class ClassForecaster(Forecaster, Protocol):
+    """A model that says whether it rains; one that says how much is in `exp.amount_forecasters`."""
+
+    def probabilities(self, windows: WindowSet) -> np.ndarray:
+        """Return `(N, n_classes)` class probabilities of the windows, in their order."""
+        ...
+
+
 def build(settings: Settings, dimensions: Dimensions, device: torch.device) -> Forecaster:
-    """Build the model that the flags name; for a regression one that also gives amounts (`exp.amount_forecasters`)."""
+    """Build the model that the flags name: a `ClassForecaster`, or for a regression an `AmountForecaster`."""
     if settings.is_regression:
         from exp import amount_forecasters  # here, since it is made of the classes of this module
 
@@ -67,8 +71,8 @@ def build(settings: Settings, dimensions: Dimensions, device: torch.device) -> F
     n_outputs = losses.n_outputs(settings.loss, dimensions.n_classes) if _is_network(settings) else dimensions.n_classes
     model = models.build(settings.run.model, settings.model_arguments(dimensions, n_outputs))
     if _is_network(settings):
-        return NetworkForecaster(adapted(model, settings).to(device), settings, dimensions)
-    return ReferenceForecaster(model, dimensions)
+        return ClassNetwork(adapted(model, settings).to(device), settings, dimensions)
+    return ClassReference(model, dimensions)
 
 
 def adapted(model: torch.nn.Module, settings: Settings) -> torch.nn.Module:
@@ -83,7 +87,7 @@ def _is_network(settings: Settings) -> bool:
 
 
 class NetworkForecaster(NetworkTraining):
-    """A network trained by the trainer."""
+    """A network trained by the trainer, by default on classes; what it forecasts is a subclass's to say."""
 
     def __init__(self, model: torch.nn.Module, settings: Settings, dimensions: Dimensions) -> None:
         super().__init__(model, settings, self.build_loss(settings, dimensions))
@@ -184,10 +188,6 @@ class NetworkForecaster(NetworkTraining):
             terms=partial(losses.loss_terms, self.settings.loss),
         )
 
-    def probabilities(self, windows: WindowSet) -> np.ndarray:
-        """Return class probabilities."""
-        return losses.probabilities(self._logits(windows, "predicting")).double().cpu().numpy()
-
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take all weights, strictly."""
         self.model.load_state_dict(dict(state))
@@ -205,6 +205,14 @@ class NetworkForecaster(NetworkTraining):
         loss = self.loss(logits, windows.labels).item()
         probability = losses.probabilities(logits).double().cpu().numpy()
         return {"validation_loss": loss, **_validation_scores(probability, windows.index.label)}
+
+
+class ClassNetwork(NetworkForecaster):
+    """A network that says whether it rains."""
+
+    def probabilities(self, windows: WindowSet) -> np.ndarray:
+        """Return class probabilities."""
+        return losses.probabilities(self._logits(windows, "predicting")).double().cpu().numpy()
 
 
 class ReferenceForecaster:
@@ -234,10 +242,6 @@ class ReferenceForecaster:
         """Return what the model is to answer, `(N,)`."""
         return windows.index.label
 
-    def probabilities(self, windows: WindowSet) -> np.ndarray:
-        """Return class probabilities."""
-        return self.model.predict_probability(reference_inputs(self.model.needs, windows, self.dimensions))
-
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take the fitted tensors."""
         self.model.load_state(state)
@@ -245,6 +249,14 @@ class ReferenceForecaster:
     def cost(self) -> dict[str, Any]:
         """Return the time of the fit."""
         return {"fit_seconds": self.seconds}
+
+
+class ClassReference(ReferenceForecaster):
+    """A reference that says whether it rains."""
+
+    def probabilities(self, windows: WindowSet) -> np.ndarray:
+        """Return class probabilities."""
+        return self.model.predict_probability(reference_inputs(self.model.needs, windows, self.dimensions))
 
 
 def reference_inputs(needs: tuple[str, ...], windows: WindowSet, dimensions: Dimensions) -> dict[str, np.ndarray]:

@@ -19,6 +19,7 @@ from data_provider.windows import WindowIndex, WindowSet, with_missing
 from exp import amount_scoring, scoring, settling
 from exp.amount_forecasters import AmountForecaster
 from exp.finished_runs import is_forecast, load_forecaster, stored_settings
+from exp.forecasters import ClassForecaster
 from exp.settings import Settings
 from utils import run_directory
 from utils.errors import DataError, UsageError
@@ -58,7 +59,7 @@ def predict(settings: Settings) -> Path:
         probability = amount_scoring.class_probabilities(amounts, table.thresholds_mm)
         columns = amount_scoring.of_forecast(amounts)
     else:
-        probability = settled.calibration.apply(forecaster.probabilities(windows))
+        probability = settled.calibration.apply(cast(ClassForecaster, forecaster).probabilities(windows))
     stem = Path(settings.predict.output or run / f"predicted-{datetime.now():%Y%m%d-%H%M%S}")
     run_directory.make_folder(stem.parent)
     frame = scoring.write_probabilities(stem, table, index, probability, settled.decision.cut, amounts=columns)

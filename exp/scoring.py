@@ -16,7 +16,7 @@ from data_provider.factory import Splits
 from data_provider.rain_table import UNKNOWN_LABEL, RainTable
 from data_provider.windows import WindowIndex, WindowSet
 from exp import settling
-from exp.forecasters import Forecaster
+from exp.forecasters import ClassForecaster
 from exp.settling import NOTHING_SETTLED, Kept, Settled
 from exp.verification_config import VerificationConfig
 from models.climatology import Model as Climatology
@@ -70,7 +70,7 @@ class Evaluation:
 
 
 def evaluate(
-    forecaster: Forecaster, splits: Splits, flags: VerificationConfig, kept: Kept = NOTHING_SETTLED
+    forecaster: ClassForecaster, splits: Splits, flags: VerificationConfig, kept: Kept = NOTHING_SETTLED
 ) -> Evaluation:
     """Settle calibration and cuts on validation, score both splits with them, and judge the test beside the references.
 
