@@ -6,6 +6,7 @@ days, such as a draw of a bootstrap, then need no look at the cases. D days, G w
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,19 +46,12 @@ class DaySums:
         Returns:
             name -> `(G,)`, NaN where undefined.
         """
-        if weights is None:
-            weights = np.ones((len(self.days), 1))
+        part = self._totals(np.ones((len(self.days), 1)) if weights is None else weights)
+        return contingency_scores(dict(zip(COUNTS, part["table"], strict=True))) | _of_probabilities(part)
+
+    def _totals(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         totals = self.sums @ weights
-        part = {name: totals[place] for name, place in self.places.items()}
-        table = dict(zip(COUNTS, part["table"], strict=True))
-        value = probability_scores.economic_value(part["rain_value"], part["dry_value"])
-        return {
-            **contingency_scores(table),
-            **probability_scores.brier_scores(part["table"].sum(0), *(part[f"brier_{name}"][0] for name in FORECASTS)),
-            **probability_scores.calibration_scores(part["count"], part["said"], part["rain"]),
-            "maximum_economic_value": _highest(value),
-            **probability_scores.ranking_scores(part["rain_rank"], part["dry_rank"]),
-        }
+        return {name: totals[place] for name, place in self.places.items()}
 
     def base_rate(self, weights: np.ndarray) -> np.ndarray:
         """Share of rain observed for each weighting `(D, G)` of the days, `(G,)`; NaN without a case."""
@@ -65,6 +59,23 @@ class DaySums:
         total = counts.sum(0)
         # In the order of COUNTS: hits and misses are the rain.
         return np.divide(counts[:2].sum(0), total, out=np.full(len(total), np.nan), where=total > 0)
+
+
+def scores_on_all_days(each: Sequence[DaySums]) -> list[dict[str, float]]:
+    """Return every score of each of several sets of forecasts on all of its days, NaN where undefined.
+
+    Their 2x2 tables are scored in one call: for one alone a call takes longer than all other scores together.
+    """
+    if not each:
+        return []
+    parts = [sums._totals(np.ones((len(sums.days), 1))) for sums in each]
+    tables = np.concatenate([part["table"] for part in parts], axis=1)
+    of_tables = contingency_scores(dict(zip(COUNTS, tables, strict=True)))
+    return [
+        {name: float(values[place]) for name, values in of_tables.items()}
+        | {name: float(value[0]) for name, value in _of_probabilities(part).items()}
+        for place, part in enumerate(parts)
+    ]
 
 
 def day_sums(forecasts: Forecasts) -> DaySums:
@@ -85,6 +96,17 @@ def day_sums(forecasts: Forecasts) -> DaySums:
     compact = sums.tocsr()
     compact.eliminate_zeros()
     return DaySums(days=days, sums=compact, places=places)
+
+
+def _of_probabilities(part: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the scores that need no cut, `(G,)` each, of sums `(S, G)`."""
+    value = probability_scores.economic_value(part["rain_value"], part["dry_value"])
+    return {
+        **probability_scores.brier_scores(part["table"].sum(0), *(part[f"brier_{name}"][0] for name in FORECASTS)),
+        **probability_scores.calibration_scores(part["count"], part["said"], part["rain"]),
+        "maximum_economic_value": _highest(value),
+        **probability_scores.ranking_scores(part["rain_rank"], part["dry_rank"]),
+    }
 
 
 def _parts(

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from utils.contingency import COUNTS
-from utils.day_sums import day_sums
+from utils.day_sums import day_sums, scores_on_all_days
 from utils.forecasts import Forecasts
 
 
 def score(forecasts: Forecasts) -> dict[str, Any]:
-    """All scores of one set of forecasts, ready for JSON.
+    """All scores of one set of forecasts, ready for JSON; see `score_each`."""
+    return score_each([forecasts])[0]
+
+
+def score_each(several: Sequence[Forecasts]) -> list[dict[str, Any]]:
+    """All scores of each of several sets of forecasts, ready for JSON.
 
     Returns:
-        `n`, `base_rate`, `cut`, `contingency_table`, `predicted_rain_share`, `constant_answer` (the forecast says the
-        same every time, so no score of it is skill) and every name of `score_info.SCORES`; None where undefined.
+        For each `n`, `base_rate`, `cut`, `contingency_table`, `predicted_rain_share`, `constant_answer` (the forecast
+        says the same every time, so no score of it is skill) and every name of `score_info.SCORES`; None where
+        undefined.
     """
+    found = scores_on_all_days([day_sums(each) for each in several])
+    return [
+        _counts(each) | {name: number(value) for name, value in scores.items()} | _ranking(each)
+        for each, scores in zip(several, found, strict=True)
+    ]
+
+
+def _counts(forecasts: Forecasts) -> dict[str, Any]:
     observed = np.asarray(forecasts.observed).astype(bool)
     predicted = np.asarray(forecasts.probability) >= forecasts.cut
     counts = ((predicted & observed), (~predicted & observed), (predicted & ~observed), (~predicted & ~observed))
     n = observed.size
-    sums = day_sums(forecasts).scores()
     return {
         "n": n,
         "base_rate": float(observed.mean()) if n else None,
@@ -31,8 +45,6 @@ def score(forecasts: Forecasts) -> dict[str, Any]:
         "contingency_table": {name: int(count.sum()) for name, count in zip(COUNTS, counts, strict=True)},
         "predicted_rain_share": float(predicted.mean()) if n else None,
         "constant_answer": bool(np.unique(predicted).size < 2),
-        **{name: number(value[0]) for name, value in sums.items()},
-        **_ranking(forecasts),
     }
 
 

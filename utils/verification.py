@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from utils.contingency import contingency_scores, ratio
-from utils.event_scores import number, score
+from utils.event_scores import number, score, score_each
 from utils.forecasts import SEASONS, ClassForecasts, Forecasts, check_values, hour_of, month_of, season_of
 from utils.ranked_probability import ranked_probability_scores
 from utils.score_info import SCORES, format_table
@@ -117,7 +117,9 @@ def score_groups(forecasts: Forecasts, key: np.ndarray, names: Sequence[str] = (
         name -> scores.
     """
     there = np.unique(key)
-    return {str(name): score(forecasts.select(key == name)) for name in names or there if name in there}
+    chosen = [name for name in names or there if name in there]
+    found = score_each([forecasts.select(key == name) for name in chosen])
+    return dict(zip(map(str, chosen), found, strict=True))
 
 
 def class_scores(forecasts: ClassForecasts) -> dict[str, Any]:
