@@ -19,31 +19,14 @@ class AmountWindows(WindowSet):
     """Windows of one split with amounts as targets, and the amount of the period before, which persistence repeats.
 
     Args:
-        table: `(R * T, V)` model inputs, as in `WindowSet`.
-        index: the windows.
-        context_length: L.
-        regions: names.
-        device: where batches are wanted.
-        rain: the prepared table that the windows were cut from.
+        windows: the same windows, with classes as targets.
+        rain: the prepared table that they were cut from.
     """
 
-    def __init__(
-        self,
-        table: torch.Tensor,
-        index: WindowIndex,
-        context_length: int,
-        regions: tuple[str, ...],
-        device: torch.device,
-        rain: RainTable,
-    ) -> None:
-        super().__init__(table, index, context_length, regions, device)
-        self.labels = torch.from_numpy(np.asarray(index.precipitation_mm, dtype=np.float32)).to(device)
-        self.past_mm = past_amount(rain, index)
-
-    @classmethod
-    def of(cls, windows: WindowSet, rain: RainTable) -> AmountWindows:
-        """Return the same windows with amounts as targets."""
-        return cls(windows.table, windows.index, windows.context_length, windows.regions, windows.device, rain)
+    def __init__(self, windows: WindowSet, rain: RainTable) -> None:
+        super().__init__(windows.table, windows.index, windows.context_length, windows.regions, windows.device)
+        self.labels = torch.from_numpy(self.amount_mm.astype(np.float32)).to(windows.device)
+        self.past_mm = past_amount(rain, windows.index)
 
     @property
     def amount_mm(self) -> np.ndarray:
@@ -69,5 +52,5 @@ def past_amount(rain: RainTable, index: WindowIndex) -> np.ndarray:
 
 def with_amounts(splits: Splits) -> Splits:
     """Return the splits of a table with amounts as targets."""
-    train, validation, test = (AmountWindows.of(windows, splits.table) for windows in splits.sets)
+    train, validation, test = (AmountWindows(windows, splits.table) for windows in splits.sets)
     return replace(splits, train=train, validation=validation, test=test)
