@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from utils import score_rows
 from utils.score_info import ScoreInfo
 
 _WWRP = "WWRP/WGNE Joint Working Group on Forecast Verification Research"
@@ -70,7 +71,6 @@ _COLUMNS = (
     ("SMAPE", "smape", 3), ("CRPS", "continuous_ranked_probability_score", 3), ("MAE-SS", "mae_skill_score", 3),
     ("CRPS-SS", "crps_skill_score", 3),
 )  # fmt: skip
-_WIDTH, _NAME_WIDTH = 8, 14
 
 
 def format_amounts(scores: Mapping[str, Any], *, is_brief: bool = False) -> str:
@@ -80,24 +80,13 @@ def format_amounts(scores: Mapping[str, Any], *, is_brief: bool = False) -> str:
         scores: of one forecaster.
         is_brief: leave out regions and months.
     """
-    header = f"{'mm':<{_NAME_WIDTH}}" + "".join(f"{heading:>{_WIDTH}}" for heading, _, _ in _COLUMNS)
-    lines = [header, _row("all", scores["overall"])]
-    lines += [_row(name, entry) for name, entry in scores["references"].items()]
+    lines = [score_rows.header(_COLUMNS, "mm"), score_rows.row("all", scores["overall"], _COLUMNS)]
+    lines += [score_rows.row(name, entry, _COLUMNS) for name, entry in scores["references"].items()]
     if not is_brief:
         for group, title in (("by_region", "region"), ("by_month", "month")):
-            lines += [f"by {title}", *(_row(name, entry) for name, entry in scores[group].items())]
+            lines += [f"by {title}", *(score_rows.row(name, entry, _COLUMNS) for name, entry in scores[group].items())]
     lines.append(
         f"base: share of cases with at least {scores['overall']['rain_threshold_mm']:g} mm; SS: skill against "
         "climatology; =: constant answer; -: undefined"
     )
     return "\n".join(lines)
-
-
-def _row(name: str, entry: Mapping[str, Any]) -> str:
-    label = name if len(name) < _NAME_WIDTH else name[: _NAME_WIDTH - 2] + "~"
-    cells = "".join(f"{_text(entry[key], decimals):>{_WIDTH}}" for _, key, decimals in _COLUMNS)
-    return f"{label:<{_NAME_WIDTH}}{cells}" + (" =" if entry["constant_answer"] else "")
-
-
-def _text(value: float | None, decimals: int) -> str:
-    return "-" if value is None else f"{value:.{decimals}f}"

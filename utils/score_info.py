@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from utils import where_text
+from utils import score_rows, where_text
 from utils.judgement_text import judgement_lines
 
 
@@ -152,7 +152,6 @@ _COLUMNS = (
     ("FARatio", "false_alarm_ratio", 3), ("CSI", "critical_success_index", 3), ("PSS", "peirce_skill_score", 3),
     ("Brier", "brier_score", 3), ("BSS", "brier_skill_score", 3), ("ROCAUC", "roc_auc", 3),
 )  # fmt: skip
-_WIDTH, _NAME_WIDTH = 8, 14
 # Months and hours would fill the screen; scores.json has them.
 _PRINTED_GROUPS = {"by_region": "region", "by_season": "season", "by_enso": "ENSO phase", "by_year": "year"}
 _GROUP_NAMES = {
@@ -176,7 +175,9 @@ def format_table(scores: Mapping[str, Any], *, is_brief: bool = False) -> str:
         "accuracy", "macro_f1", "balanced_accuracy", "matthews_correlation", "ranked_probability_score",
         "ranked_probability_skill_score",
     )  # fmt: skip
-    lines = [f"classes, n = {classes['n']}: " + ", ".join(f"{name} {_text(classes[name], 3)}" for name in names)]
+    lines = [
+        f"classes, n = {classes['n']}: " + ", ".join(f"{name} {score_rows.number(classes[name], 3)}" for name in names)
+    ]
     if classes["constant_answer"]:
         lines.append(_CONSTANT)
     for threshold, table in scores["thresholds"].items():
@@ -191,8 +192,9 @@ def _event_lines(scores: Mapping[str, Any]) -> list[str]:
     overall = scores["overall"]
     table = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in overall["contingency_table"].items())
     cut = "that each run chose" if overall["cut"] is None else f"of {overall['cut']:.3f}"
+    base_rate = score_rows.number(overall["base_rate"], 3)
     lines = [
-        f"n = {overall['n']}, base rate {_text(overall['base_rate'], 3)}, rain is said from a probability {cut}",
+        f"n = {overall['n']}, base rate {base_rate}, rain is said from a probability {cut}",
         table,
     ]
     if overall["constant_answer"]:
@@ -200,10 +202,15 @@ def _event_lines(scores: Mapping[str, Any]) -> list[str]:
     names = list(SCORES)
     rows = (len(names) + 2) // 3
     for row in range(rows):
-        lines.append("  ".join(f"{name:<30} {_text(overall[name], 4):>7}" for name in names[row::rows]).rstrip())
+        lines.append(
+            "  ".join(f"{name:<30} {score_rows.number(overall[name], 4):>7}" for name in names[row::rows]).rstrip()
+        )
     lines += ["", *judgement_lines(scores), "", *_brief_lines(scores)]
     for group, title in _PRINTED_GROUPS.items():
-        rows_of_group = [_row(_GROUP_NAMES.get(name, name), entry) for name, entry in scores.get(group, {}).items()]
+        rows_of_group = [
+            score_rows.row(_GROUP_NAMES.get(name, name), entry, _COLUMNS)
+            for name, entry in scores.get(group, {}).items()
+        ]
         lines += _within_a_screen(title, rows_of_group)
     lines += where_text.lines(scores)
     lines.append("base: share of rain observed; said: of rain forecast; =: the same yes or no every time; -: undefined")
@@ -218,15 +225,4 @@ def _within_a_screen(title: str, rows: list[str]) -> list[str]:
 
 
 def _brief_lines(scores: Mapping[str, Any]) -> list[str]:
-    header = f"{'':<{_NAME_WIDTH}}" + "".join(f"{heading:>{_WIDTH}}" for heading, _, _ in _COLUMNS)
-    return [header, _row("all", scores["overall"])]
-
-
-def _row(name: str, entry: Mapping[str, Any]) -> str:
-    label = name if len(name) < _NAME_WIDTH else name[: _NAME_WIDTH - 2] + "~"
-    cells = "".join(f"{_text(entry[key], decimals):>{_WIDTH}}" for _, key, decimals in _COLUMNS)
-    return f"{label:<{_NAME_WIDTH}}{cells}" + (" =" if entry["constant_answer"] else "")
-
-
-def _text(value: float | None, decimals: int) -> str:
-    return "-" if value is None else f"{value:.{decimals}f}"
+    return [score_rows.header(_COLUMNS), score_rows.row("all", scores["overall"], _COLUMNS)]
