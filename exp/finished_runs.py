@@ -79,23 +79,16 @@ def find_run(settings: Settings) -> Path:
 
 
 def _named(run: Path, settings: Settings) -> Path:
-    if (run / run_directory.FINISHED_FILE).is_file():
-        its_own = task_of(run_directory.read_json(run / "config.json")["flags"])
-        if settings.given.get("task_name", its_own) == its_own:
-            return run
-        raise UsageError(
-            "CONFIG",
-            "This run has another task.",
-            where=f"--run {run}",
-            evidence=f"run: {its_own}  now: {settings.given['task_name']}",
-            next_command=f"python run.py --is_training 0 --run {run}, without --task_name",
-        )
+    run_directory.require_finished(run)
+    its_own = task_of(run_directory.read_json(run / "config.json")["flags"])
+    if settings.given.get("task_name", its_own) == its_own:
+        return run
     raise UsageError(
         "CONFIG",
-        "There is no finished run to score again.",
+        "This run has another task.",
         where=f"--run {run}",
-        evidence=f"no {run_directory.FINISHED_FILE} in it" if run.is_dir() else "no such directory",
-        next_command=f"python run.py --resume {run} finishes it" if run.is_dir() else "name a run directory",
+        evidence=f"run: {its_own}  now: {settings.given['task_name']}",
+        next_command=f"python run.py --is_training 0 --run {run}, without --task_name",
     )
 
 

@@ -26,6 +26,7 @@ from utils.errors import DataError, UsageError
 from utils.reproducibility import choose_device
 
 logger = logging.getLogger(__name__)
+NEEDED = ("config.json", "preprocessing.json", "best.pt", run_directory.FINISHED_FILE)
 
 
 def predict(settings: Settings) -> Path:
@@ -55,7 +56,7 @@ def predict(settings: Settings) -> Path:
     forecaster = load_forecaster(run, own, device)
     columns: dict[str, np.ndarray] = {}
     if own.is_regression:
-        amounts = cast(AmountForecaster, forecaster).amounts(AmountWindows.of(windows, table))
+        amounts = cast(AmountForecaster, forecaster).amounts(AmountWindows(windows, table))
         probability = amount_scoring.class_probabilities(amounts, table.thresholds_mm)
         columns = amount_scoring.of_forecast(amounts)
     else:
@@ -70,27 +71,9 @@ def predict(settings: Settings) -> Path:
 
 
 def _run_directory(settings: Settings) -> Path:
-    runs = [str(run) for run in run_directory.finished_runs(settings.run.checkpoints)][:3]
-    if settings.predict.run is None:
-        raise UsageError(
-            "CONFIG",
-            "Say which run shall predict.",
-            where="--run",
-            evidence=f"newest finished runs: {', '.join(runs) or 'none'}",
-            next_command=f"python run.py --task_name predict --run {runs[0] if runs else 'RUN'} --input_dir FOLDER",
-        )
-    run = Path(settings.predict.run)
-    missing = [
-        name for name in ("config.json", "preprocessing.json", "best.pt", "scores.json") if not (run / name).is_file()
-    ]
-    if missing:
-        raise UsageError(
-            "CONFIG",
-            "This is not the directory of a finished run.",
-            where=f"--run {run}",
-            evidence=f"missing: {', '.join(missing)}; newest finished runs: {', '.join(runs) or 'none'}",
-            next_command=f"--run {runs[0] if runs else 'RUN'}",
-        )
+    command = "python run.py --task_name predict --run RUN --input_dir FOLDER"
+    run = run_directory.named(settings.predict.run, settings.run.checkpoints, command)
+    run_directory.require_finished(run, NEEDED)
     if is_forecast(run_directory.read_json(run / "config.json")):
         raise UsageError(
             "CONFIG",

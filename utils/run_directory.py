@@ -8,13 +8,15 @@ import shutil
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from utils.errors import StorageError
+from utils.errors import StorageError, UsageError
 from utils.files import storage_error, write_whole
 
 FINISHED_FILE = "scores.json"
+NEWEST_OFFERED = 3
 # Ends the name of the folder with the runs of `--cross_validate`: none of them stands for the model.
 BY_YEARS = "-by_years"
 
@@ -131,6 +133,56 @@ def finished_runs(checkpoints: str) -> Iterator[Path]:
     """Yield runs that have scores, newest first."""
     found = Path(checkpoints).glob(f"*/*/{FINISHED_FILE}")
     yield from sorted((path.parent for path in found), key=_started, reverse=True)
+
+
+def require_finished(run: Path, needed: Sequence[str] = (FINISHED_FILE,)) -> None:
+    """Refuse a directory that is not that of a finished run.
+
+    Args:
+        run: as `--run` names it.
+        needed: files that have to be in it.
+
+    Raises:
+        UsageError: ``CONFIG``, with the command that finishes it where it can be finished.
+    """
+    missing = [name for name in needed if not (run / name).is_file()]
+    if not missing:
+        return
+    can_go_on = (run / "config.json").is_file() and not (run / FINISHED_FILE).is_file()
+    raise UsageError(
+        "CONFIG",
+        "This is not the directory of a finished run.",
+        where=f"--run {run}",
+        evidence=f"no {', '.join(missing)} in it" if run.is_dir() else "no such directory",
+        next_command=f"python run.py --resume {run} finishes it"
+        if can_go_on
+        else f"--run RUN, a directory with {FINISHED_FILE}",
+    )
+
+
+def named(run: str | None, checkpoints: str, command: str) -> Path:
+    """Return the run that `--run` names.
+
+    Args:
+        run: its value.
+        checkpoints: folder of all runs.
+        command: that needs it, with RUN in the place of the run.
+
+    Raises:
+        UsageError: ``CONFIG``, none is named; the newest finished ones are offered.
+    """
+    if run is not None:
+        return Path(run)
+    newest = [
+        str(each) for each in islice((each for each in finished_runs(checkpoints) if not is_fold(each)), NEWEST_OFFERED)
+    ]
+    raise UsageError(
+        "CONFIG",
+        "Say which run is meant.",
+        where="--run",
+        evidence=f"newest finished runs: {', '.join(newest) or 'none'}",
+        next_command=command.replace("RUN", newest[0]) if newest else command,
+    )
 
 
 def is_fold(run: Path) -> bool:

@@ -106,14 +106,7 @@ def read(run: Path) -> Record:
         UsageError: there is no such run, it is not finished, or it says nothing about rain.
         DataError: ``RUN_WITHOUT_PREDICTIONS``.
     """
-    if not (run / run_directory.FINISHED_FILE).is_file():
-        raise UsageError(
-            "CONFIG",
-            "This is not the directory of a finished run.",
-            where=f"--run {run}",
-            evidence=f"no {run_directory.FINISHED_FILE} in it" if run.is_dir() else "no such directory",
-            next_command=f"python run.py --resume {run} finishes it" if run.is_dir() else "--run RUN, a run directory",
-        )
+    run_directory.require_finished(run)
     scores = run_directory.read_json(run / run_directory.FINISHED_FILE)
     tables = _tables(scores)
     if not tables:

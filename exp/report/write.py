@@ -68,16 +68,9 @@ def again(settings: Settings) -> Path:
         UsageError: no run is named, or it is not a finished one.
         DataError: it has no predictions.
     """
-    if settings.predict.run is None:
-        runs = [str(run) for run in run_directory.finished_runs(settings.run.checkpoints)][:3]
-        raise UsageError(
-            "CONFIG",
-            "Say which run the report is about.",
-            where="--run",
-            evidence=f"newest finished runs: {', '.join(runs) or 'none'}",
-            next_command=f"python run.py --task_name report --run {runs[0] if runs else 'RUN'}",
-        )
-    path = write_run(Path(settings.predict.run), settings.verification.language)
+    command = "python run.py --task_name report --run RUN"
+    run = run_directory.named(settings.predict.run, settings.run.checkpoints, command)
+    path = write_run(run, settings.verification.language)
     logger.info("report       %s", path)
     return path
 
