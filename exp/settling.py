@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-import models
 from exp.settings import Settings
 from exp.verification_config import VerificationConfig
 from utils import calibration, calibration_file, decision, run_directory
 from utils.calibration import Calibration
 from utils.decision import BY_RATIO, Decision
 from utils.errors import CheckpointError
-from utils.forecasts import ClassForecasts, Forecasts
+from utils.forecasts import REFERENCES, ClassForecasts, Forecasts
 
 # What a flag asks for, and what has to be settled anew where it is given.
 OF_CUT = {"cut_score", "cost_loss_ratio"}
@@ -53,7 +52,7 @@ NOTHING_SETTLED = Kept()
 
 def of_model(model: str) -> Kept:
     """Return what is settled before validation is looked at: climatology and persistence are never calibrated."""
-    if model not in models.DEFINITIONS:
+    if model not in REFERENCES:
         return NOTHING_SETTLED
     return Kept(calibration=Calibration(reason=f"{model} is a definition, and what it says is not corrected"))
 
@@ -104,7 +103,7 @@ def for_another_look(run: Path, settings: Settings) -> tuple[Kept, VerificationC
     scores = run_directory.read_json(run / run_directory.FINISHED_FILE)
     if "cut_score" in given:
         verification = replace(verification, cost_loss_ratio=None)
-    if settings.run.model in models.DEFINITIONS:
+    if settings.run.model in REFERENCES:
         fitted: Calibration | None = of_model(settings.run.model).calibration
     elif "calibration" in given:
         return NOTHING_SETTLED, verification

@@ -15,8 +15,6 @@ from typing import Any
 
 from utils.errors import UsageError
 
-# References that say what they were defined to say; correcting them would make them another forecast.
-DEFINITIONS = ("climatology", "persistence")
 # Encoders that forecast series, without a head that tells classes or amounts.
 OF_SERIES = ("timer_xl",)
 # References for the one or the other.

@@ -24,7 +24,7 @@ bool | null, "in_every_seed": bool | null}`:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -154,3 +154,8 @@ def _differences(name: str, other: str, judge: Judge) -> dict[str, Any]:
         "scores": {score: judge.difference(name, other, score) for score in COLUMNS.values()},
         "diebold_mariano": judge.diebold_mariano(name, other),
     }
+
+
+def marked(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the models whose marks have to be told: that climatology has no skill is what skill is measured from."""
+    return [model for model in content["models"] if model["marks"] and model["model"] not in REFERENCES]

@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from exp.compare.content import marked
 from exp.compare.judging import COLUMNS
 from exp.units import duration, size
 
@@ -99,7 +100,7 @@ def notes(content: Content) -> list[str]:
     rows = [row for event in content["events"] for row in event["table"]]
     if any(row["constant_answer"] for row in rows):
         lines.append(f"{CONSTANT}: says the same every time, in one seed at least; no score of that is skill")
-    for model in content["models"]:
+    for model in marked(content):
         for mark in model["marks"]:
             seeds = f", seed {', '.join(map(str, mark['seeds']))}" if len(model["seeds"]) > 1 else ""
             lines.append(f"{mark['code']}: {model['name']}{seeds}: {mark['sentence']}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from exp.compare import content as told
 from exp.compare.reading import CONFIG_FILE, home_of
 from exp.report import forest, origin, page
 from exp.report.headline import compared
@@ -67,8 +68,7 @@ def _banners(content: Mapping[str, Any], words: Words) -> list[dict[str, Any]]:
             name=forest.name_of(model["name"], words),
             codes=", ".join(mark["code"] for mark in model["marks"]),
         )
-        for model in content["models"]
-        if model["marks"]
+        for model in told.marked(content)
     ]
     if marked:
         text = f"{'; '.join(marked)}. {words('comparison.marked_text')}"

@@ -132,6 +132,15 @@ def test_the_best_is_named_with_what_is_and_is_not_told_apart_from_it(tmp_path: 
     assert "big <b>" not in text
 
 
+def test_climatology_without_skill_is_no_alarm(tmp_path: Path) -> None:
+    """Skill is measured from it: an alarm on every comparison would be read past when a model has none."""
+    content = copy.deepcopy(CONTENT)
+    content["models"][1] = model("climatology", [{"code": "NO_SKILL", "sentence": "no gain", "seeds": [0]}])
+    alarm = words.read("en")("comparison.marked_title")
+    assert alarm not in write.write_comparison(tmp_path, content, "en").read_text(encoding="utf-8")
+    assert alarm in write.write_comparison(tmp_path, CONTENT, "en").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("folder", ["run", "run/scored-20260101-000000"])
 def test_the_attribution_names_all_years_of_the_data(tmp_path: Path, folder: str) -> None:
     """The licence asks for the years; a folder of a later scoring has no config.json, and only the test would count."""
