@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from data_provider.cutting import CutTable
@@ -37,22 +35,6 @@ def inspect_classes(cut: CutTable, *, with_missing: bool = False) -> list[Findin
 def class_counts(cut: CutTable, index: WindowIndex) -> list[int]:
     """Number of windows of each class."""
     return np.bincount(index.label, minlength=cut.table.n_classes).tolist()
-
-
-def describe_splits(cut: CutTable) -> dict[str, dict[str, Any]]:
-    """Return windows, class counts, base rate and first and last init time of each split as plain values."""
-    described: dict[str, dict[str, Any]] = {}
-    for number, name in enumerate(SPLIT_NAMES):
-        index = cut.whole_windows(number)
-        described[name] = {
-            "windows": len(index),
-            "classes": class_counts(cut, index),
-            "base_rate": float((index.label > 0).mean()) if len(index) else None,
-            "first": str(index.init_time.min()) if len(index) else None,
-            "last": str(index.init_time.max()) if len(index) else None,
-            "with_missing_values": int((cut.missing & (cut.assigned == number)).sum()),
-        }
-    return described
 
 
 def _finding(cut: CutTable, name: str, counts: list[int], index: WindowIndex) -> Finding:

@@ -36,6 +36,8 @@ def compare(config: CompareConfig) -> Path:
         StorageError: the folder cannot be written.
     """
     runs = reading.read_all(reading.paths_of(config.runs), with_validation=config.ensemble)
+    if len(runs) == 1:
+        last_words.show("One run is named: it is compared with its own climatology and persistence.")
     command = shlex.join(["python", "run.py", "--task_name", "compare", *_words(config)])
     same = alike.require(runs, common_instants=config.common_instants, command=command)
     found = content.of(same, against=config.against, with_ensemble=config.ensemble, command=command)

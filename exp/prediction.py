@@ -49,8 +49,7 @@ def predict(settings: Settings) -> Path:
     table = _prepare(Path(settings.predict.input_dir), stored)
     values = preprocessing.apply(table)
     length = stored["dimensions"]["context_length"]
-    stride = settings.data.sample_stride_hours if "sample_stride_hours" in settings.given else 1
-    index = windows_of(table, length, stride)
+    index = windows_of(table, length, settings.data.sample_stride_hours)
     index = _only_whole(index, values, table, length)
     windows = WindowSet(place_table(values, device), index, length, table.regions, device)
     forecaster = load_forecaster(run, own, device)

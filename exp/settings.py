@@ -30,7 +30,11 @@ from utils.errors import UsageError
 from utils.flag_rules import require
 from utils.reproducibility import DeviceName
 
-FORECAST_DEFAULTS = {"model": models.OF_SERIES[0], "model_id": "pretrained"}
+# Defaults that a task has of its own.
+TASK_DEFAULTS: dict[str, dict[str, Any]] = {
+    "forecast": {"model": models.OF_SERIES[0], "model_id": "pretrained"},
+    "predict": {"sample_stride_hours": 1},
+}
 TaskName = Literal["classification", "regression", "forecast", "predict", "diagnose", "compare", "report"]
 # Those that train and score a model; the others apply or examine one.
 TRAINED: tuple[TaskName, ...] = ("classification", "regression", "forecast")
@@ -316,7 +320,7 @@ def context_length(settings: Settings) -> int:
 def shown_groups(task_name: str, model: str) -> list[type]:
     """Return the groups of flags that a task and a model use."""
     if task_name == "predict":
-        return [RunConfig, PredictConfig]
+        return [RunConfig, PredictConfig, DataConfig]
     if task_name == "compare":
         return [RunConfig, CompareConfig]
     if task_name == "report":
@@ -374,10 +378,12 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
         values |= flags.typed(groups, presets.flags_of(name), f"preset {name}")
     values = values | from_file | dict(given)
     if values.get("task_name") == "forecast":
-        values.setdefault("model", FORECAST_DEFAULTS["model"])  # not the folder: a run that is named has its own
+        values.setdefault(
+            "model", TASK_DEFAULTS["forecast"]["model"]
+        )  # not the folder: a run that is named has its own
     return values
 
 
 def task_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the defaults that a task has of its own, given flag values that may name one."""
-    return FORECAST_DEFAULTS if values.get("task_name") == "forecast" else {}
+    return TASK_DEFAULTS.get(str(values.get("task_name")), {})

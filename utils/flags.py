@@ -15,7 +15,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -76,6 +76,7 @@ def parse_given(
     also_known: Iterable[type] = (),
     help_text: bool = True,
     defaults: Mapping[str, Any] | None = None,
+    shown: Container[str] | None = None,
 ) -> dict[str, Any]:
     """Return name -> typed value of the flags that were typed, and of no others.
 
@@ -88,6 +89,7 @@ def parse_given(
         also_known: groups that are read but not shown, such as the flags of other models.
         help_text: False leaves `--help` to a second, better informed parser.
         defaults: those that the help shows in place of the fields' own.
+        shown: flags of these groups that the help shows; all when None.
 
     Raises:
         UsageError: unknown or abbreviated flag, or a value of the wrong type.
@@ -104,9 +106,9 @@ def parse_given(
     )
     known: set[str] = set()
     for config_class in config_classes:
-        _add_group(parser, config_class, known, hidden=False, defaults=defaults or {})
+        _add_group(parser, config_class, known, shown=shown, defaults=defaults or {})
     for config_class in also_known:
-        _add_group(parser, config_class, known, hidden=True, defaults={})
+        _add_group(parser, config_class, known, shown=(), defaults={})
     if not help_text:
         words = [word for word in words if word not in ("-h", "--help")]
     namespace, unknown = parser.parse_known_args(words)
@@ -239,11 +241,12 @@ def _add_group(
     config_class: type,
     known: set[str],
     *,
-    hidden: bool,
+    shown: Container[str] | None,
     defaults: Mapping[str, Any],
 ) -> None:
     title = (config_class.__doc__ or config_class.__name__).strip().splitlines()[0].rstrip(".")
-    group = parser.add_argument_group(title) if not hidden else parser.add_argument_group()
+    is_shown = {field.name: shown is None or field.name in shown for field in _fields(config_class)}
+    group = parser.add_argument_group(title if any(is_shown.values()) else None)
     for field in _fields(config_class):
         if field.name in known:
             continue
@@ -252,9 +255,11 @@ def _add_group(
         if field.metadata.get("repeat"):
             options["action"] = _RepeatedTuple
         text = field.metadata.get("help", "")
-        if not hidden and not text:
+        if is_shown[field.name] and not text:
             raise TypeError(f"{config_class.__name__}.{field.name} has no help text")
-        options["help"] = argparse.SUPPRESS if hidden else _help(text, defaults.get(field.name, field.default))
+        options["help"] = (
+            _help(text, defaults.get(field.name, field.default)) if is_shown[field.name] else argparse.SUPPRESS
+        )
         group.add_argument(f"--{field.name}", default=argparse.SUPPRESS, **options)
 
 

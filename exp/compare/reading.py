@@ -139,12 +139,17 @@ def _counted(others: Counter[str]) -> str:
 def _nothing_in(folder: Path, others: Counter[str]) -> UsageError:
     """Return what is to be said of a folder without a classifier; `others` counts its runs of other tasks."""
     if not others:
+        experiments = sorted({run.parent for run in run_directory.finished_runs(str(folder))} - {folder})
         return UsageError(
             "CONFIG",
             "There are no finished runs in this folder.",
             where=str(folder),
-            evidence="" if folder.is_dir() else "no such directory",
-            next_command="python run.py --task_name compare checkpoints/<model_id>, after a run has ended",
+            evidence=f"experiments with finished runs in it: {', '.join(path.name for path in experiments)}"
+            if experiments
+            else _what_is_there(folder),
+            next_command=f"python run.py --task_name compare {experiments[0]}"
+            if experiments
+            else "python run.py --task_name compare checkpoints/<model_id>, after a run has ended",
         )
     return UsageError(
         "CONFIG",
@@ -154,6 +159,12 @@ def _nothing_in(folder: Path, others: Counter[str]) -> UsageError:
         next_command="name a folder with runs of --task_name classification; what these runs are worth is in the "
         "scores.json of each",
     )
+
+
+def _what_is_there(path: Path) -> str:
+    if path.is_dir():
+        return "a directory without runs"
+    return "a file, not a directory" if path.exists() else "no such directory"
 
 
 def read_all(paths: Sequence[Path], *, with_validation: bool = False) -> list[StoredRun]:
@@ -215,7 +226,7 @@ def _description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not path.is_dir():
         raise refuse(
             "There is no such run.",
-            evidence="no such directory",
+            evidence=_what_is_there(path),
             next_command="name run directories, checkpoints/<model_id>/<model>-seed<k>-<time>",
         )
     files = [path / run_directory.FINISHED_FILE, home_of(path) / CONFIG_FILE]

@@ -43,7 +43,7 @@ def part(record: Record, words: Words) -> dict[str, Any]:
         "training.facts",
         epochs=len(history),
         best=(record.scores.get("cost") or {}).get("best_epoch", "?"),
-        skipped=whole(skipped) if skipped else words("training.skipped_none"),
+        skipped=whole(skipped or 0),
         clipped=f"{share(float(np.mean(clipped)) if clipped else None)} %",
     )
     return {"facts": facts, "figures": list(filter(None, _figures(record, words))), "cost": cost}

@@ -13,11 +13,10 @@ import pytest
 
 from data_provider.cleaning import CleaningConfig
 from data_provider.cutting import CutTable, cut_table
-from data_provider.label_checks import describe_splits
 from data_provider.rain_table import read_table_leniently
 from data_provider.scaling import ScalingConfig
 from data_provider.split_checks import describe_columns, inspect_splits
-from data_provider.splits import NO_SPLIT, TRAIN, VALIDATION, SplitConfig
+from data_provider.splits import NO_SPLIT, TEST, TRAIN, VALIDATION, SplitConfig
 from data_provider.window_checks import verify_windows
 from data_provider.windows import WindowIndex
 from tests import make_table
@@ -199,7 +198,7 @@ def test_one_class_in_a_split_is_named_with_counts_and_threshold(tmp_path: Path)
     (finding,) = found(tmp_path, content)
     assert (finding.code, finding.severity) == ("ONE_CLASS", "error") and finding.figures["split"] == "test"
     counts = finding.figures["counts"]
-    assert counts[1] == 0 and counts[0] == describe_splits(cut(tmp_path, content))["test"]["windows"] > 300
+    assert counts[1] == 0 and counts[0] == len(cut(tmp_path, content).whole_windows(TEST)) > 300
     assert f"class counts {counts}, threshold 0.1 mm" in finding.evidence and "in metres" in finding.evidence
 
 
@@ -344,13 +343,13 @@ def test_a_window_across_a_gap_is_caught(tmp_path: Path) -> None:
     assert finding.code == "TIME_GAP" and finding.figures["windows"] == 48 and finding.figures["region"] == "sierra"
 
 
-def test_ranges_and_balance_are_plain_figures(tmp_path: Path) -> None:
+def test_ranges_are_plain_figures(tmp_path: Path) -> None:
     """The diagnosis writes them to JSON and shows them as a table."""
     content = make_table.frame()
     content.loc[400:402, "t2m"] = np.nan
     parts = cut(tmp_path, content)
-    columns, balance = describe_columns(parts), describe_splits(parts)
-    json.dumps([columns, balance], allow_nan=False)
+    columns = describe_columns(parts)
+    json.dumps(columns, allow_nan=False)
     raw = columns["raw"]["t2m"]
     assert raw["missing"] == 3 and raw["mean"] == pytest.approx(content.t2m.mean(), rel=1e-6)
     assert raw["low"] == pytest.approx(content.t2m.min(), rel=1e-6)
@@ -359,7 +358,3 @@ def test_ranges_and_balance_are_plain_figures(tmp_path: Path) -> None:
     assert abs(columns["scaled"]["t2m"]["mean"]) > 1e-4
     assert columns["target"]["precipitation"]["high"] == pytest.approx(content.precipitation.max(), rel=1e-6)
     assert columns["target"]["precipitation"]["missing"] == 48
-    for name, part in balance.items():
-        assert sum(part["classes"]) == part["windows"] > 100, name
-        assert part["base_rate"] == pytest.approx(part["classes"][1] / part["windows"])
-    assert balance["train"]["last"] < balance["validation"]["first"] < balance["test"]["first"]

@@ -232,11 +232,40 @@ def test_unknown_words_end_with_two(tmp_path: Path, capsys: pytest.CaptureFixtur
     refused(capsys, 2, stored.write(tmp_path / "own"), *words)
 
 
-def test_a_word_without_a_flag_is_a_run_for_the_comparison_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_word_without_a_flag_is_a_run_for_tasks_on_finished_runs_alone(capsys: pytest.CaptureFixture[str]) -> None:
     """Elsewhere it is a value whose flag was forgotten."""
     assert program.main(["own/run"]) == 2
     assert "where a flag was expected" in capsys.readouterr().err
     assert "no such directory" in refused(capsys, 2, "own/run", "own/other")
+    for task in ("report", "predict"):
+        assert program.main(["--task_name", task, "own/run"]) == 2
+        assert "own/run" in capsys.readouterr().err
+        assert program.main(["--task_name", task, "own/run", "--run", "own/other"]) == 2
+        assert "named: own/run, own/other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("task, own, foreign", [("compare", "--against", "--run "), ("report", "--run ", "--seq_len")])
+def test_help_of_a_task_on_finished_runs_shows_its_own_flags(
+    capsys: pytest.CaptureFixture[str], task: str, own: str, foreign: str
+) -> None:
+    """Twenty flags of training above the one that was looked for hide it, and have no effect here."""
+    with pytest.raises(SystemExit):
+        program.main(["--task_name", task, "--help"])
+    shown = capsys.readouterr().out.split("examples:")[0]
+    assert own in shown and "--task_name" in shown
+    assert foreign not in shown and "--dry_run" not in shown and "--itr" not in shown
+
+
+def test_the_folder_of_all_runs_is_answered_with_the_experiments_in_it(tmp_path: Path) -> None:
+    """One level too high is the folder that people have at hand."""
+    stored.write(tmp_path / "own")
+    with pytest.raises(UsageError) as caught:
+        reading.paths_of([str(tmp_path)])
+    assert "own" in caught.value.evidence and caught.value.next_command.endswith(f"compare {tmp_path / 'own'}")
+    (tmp_path / "note.txt").write_text("not a run")
+    with pytest.raises(UsageError) as caught:
+        reading.paths_of([str(tmp_path / "note.txt")])
+    assert caught.value.evidence == "a file, not a directory"
 
 
 def test_errors_of_runs_are_foreseen(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_every_kind_of_warning_stands_above_the_scores(copied_run: Path) -> None
         text.index(title)
         for title in (
             "Synthetic data, not ERA5", "No skill shown", "Mark: NEWER", "Stopped before its end",
-            "3 steps were skipped", 'class="lead"',
+            "Steps skipped: 3", 'class="lead"',
         )
     ]  # fmt: skip
     assert places == sorted(places) and "contain no Copernicus information" in text
