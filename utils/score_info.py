@@ -167,24 +167,28 @@ def format_table(scores: Mapping[str, Any], *, is_brief: bool = False) -> str:
         scores: of one forecast.
         is_brief: the overall line alone, without all scores and those of regions and months.
     """
-    of_event = _brief_lines if is_brief else _event_lines
     if "thresholds" not in scores:
-        return "\n".join(of_event(scores))
+        return "\n".join(_brief_lines(scores) if is_brief else _event_lines(scores))
     classes = scores["classes"]
     names = (
         "accuracy", "macro_f1", "balanced_accuracy", "matthews_correlation", "ranked_probability_score",
         "ranked_probability_skill_score",
     )  # fmt: skip
-    lines = [
-        f"classes, n = {classes['n']}: " + ", ".join(f"{name} {score_rows.number(classes[name], 3)}" for name in names)
-    ]
+    shown = [f"{name} {score_rows.number(classes[name], 3)}" for name in names]
+    lines = [f"classes, n = {classes['n']}", *(f"  {', '.join(shown[place : place + 3])}" for place in (0, 3))]
     if classes["constant_answer"]:
         lines.append(_CONSTANT)
-    for threshold, table in scores["thresholds"].items():
-        lines += ["", f"rain of {threshold} or more", *of_event(table)]
+    tables = scores["thresholds"]
+    lines += ["", score_rows.header(_COLUMNS)]
+    lines += [score_rows.row(threshold, table["overall"], _COLUMNS) for threshold, table in tables.items()]
+    if not is_brief:
+        for threshold, table in tables.items():
+            lines += ["", f"rain of {threshold} or more", *judgement_lines(table)]
+        lines += ["", _LEGEND, "scores.json has all scores of each threshold, by region and season too"]
     return "\n".join(lines)
 
 
+_LEGEND = "base: share of rain observed; said: of rain forecast; =: the same yes or no every time; -: undefined"
 _CONSTANT = "constant answer: the same yes or no every time, so no score of yes and no is skill"
 
 
@@ -213,8 +217,7 @@ def _event_lines(scores: Mapping[str, Any]) -> list[str]:
         ]
         lines += _within_a_screen(title, rows_of_group)
     lines += where_text.lines(scores)
-    lines.append("base: share of rain observed; said: of rain forecast; =: the same yes or no every time; -: undefined")
-    return lines
+    return [*lines, _LEGEND]
 
 
 def _within_a_screen(title: str, rows: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ import xarray as xr
 
 from utils import verification
 from utils.errors import DataError
+from utils.judgement import Terms, judge
 from utils.score_info import SCORES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -336,6 +337,16 @@ def test_the_printed_table_names_undefined_scores_and_constant_answers():
     assert "5 mm" in verification.format_table(verification.score_table(classes_of()))
 
 
+def test_several_thresholds_are_a_row_each_on_one_screen():
+    """Three whole tables, one after another, hide the first; the file has them."""
+    forecasts = classes_of()
+    table = judge(verification.score_table(forecasts), forecasts, Terms(draws=0))
+    lines = verification.format_table(table).splitlines()
+    assert len(lines) < 30 and max(map(len, lines)) <= 120
+    assert sum(line.startswith("distinguishable from") for line in lines) == 2 * len(table["thresholds"])
+    assert not any(line.startswith("by ") for line in lines)
+
+
 def test_the_brief_table_is_the_overall_line_of_the_long_one():
     """Scores of a run that differ between its short and its long account would be trusted in neither."""
     for table in (
@@ -343,5 +354,7 @@ def test_the_brief_table_is_the_overall_line_of_the_long_one():
         verification.score_table(classes_of()),
     ):
         brief, whole = (verification.format_table(table, is_brief=is_brief).splitlines() for is_brief in (True, False))
-        assert set(brief) < set(whole) and any(line.startswith("all ") for line in brief)
+        rows = list(map(str, table["thresholds"])) if "thresholds" in table else ["all"]
+        assert set(brief) < set(whole)
+        assert [line.split("  ")[0] for line in brief[-len(rows) :]] == rows
         assert not any(line.startswith("by ") for line in brief)
