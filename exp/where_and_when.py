@@ -17,7 +17,7 @@ import numpy as np
 from data_provider.enso import EL_NINO, LA_NINA, PHASES, Oni, read_oni
 from data_provider.rain_table import RainTable
 from utils import phase_difference
-from utils.forecasts import ClassForecasts, Forecasts
+from utils.forecasts import ClassForecasts, Forecasts, month_of
 from utils.gradient import gradient
 from utils.verification import score_groups
 
@@ -112,7 +112,11 @@ def _by_phase(forecasts: Forecasts, oni: Oni | None, draws: int) -> dict[str, An
 
 
 def _facts(oni: Oni, init_time: np.ndarray) -> dict[str, Any]:
-    """Return what the phases were made from: the file, its span, months of each phase, months not decided yet."""
+    """Return what the phases were made from: the file, its span, months of each phase, months not decided yet.
+
+    Which calendar months a phase has is told beside their number: in one year El Nino may be its summer and La Nina its
+    winter, and their difference is then that of the seasons.
+    """
     months = np.unique(np.asarray(init_time).astype("datetime64[M]"))
     phase = oni.phase_of(months)
     return {
@@ -120,5 +124,6 @@ def _facts(oni: Oni, init_time: np.ndarray) -> dict[str, Any]:
         "first": str(oni.first),
         "last": str(oni.last),
         "months": {name: int((phase == name).sum()) for name in PHASES},
+        "calendar_months": {name: sorted(set(month_of(months[phase == name]).tolist())) for name in PHASES},
         "undecided": oni.undecided_months(init_time),
     }

@@ -26,7 +26,17 @@ def _of_phases(scores: Mapping[str, Any]) -> list[str]:
         absent = [name for name in ("el_nino", "la_nina") if name not in scores["by_enso"]]
         return [f"El Nino against La Nina: no month of {' nor of '.join(absent)} in these forecasts"]
     told = (_figure(name, each["difference"], each) for name, each in differences.items() if name in SHOWN)
-    return [f"El Nino minus La Nina ({_ABOUT})", "  " + "  ".join(told)]
+    return [f"El Nino minus La Nina ({_ABOUT})", "  " + "  ".join(told), *_seasons_apart(scores["enso"])]
+
+
+def _seasons_apart(facts: Mapping[str, Any]) -> list[str]:
+    """Warn where the phases have other calendar months, so that they differ in season too."""
+    warm, cold = (facts.get("calendar_months", {}).get(name, []) for name in ("el_nino", "la_nina"))
+    if warm == cold:
+        return []
+    return [
+        f"  El Nino here is of months {' '.join(warm)}, La Nina of {' '.join(cold)}: a difference may be of the seasons"
+    ]
 
 
 def _of_latitudes(gradient: Mapping[str, Any] | None) -> list[str]:

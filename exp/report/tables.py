@@ -78,8 +78,18 @@ def times(event: Event, words: Words) -> list[dict[str, Any]]:
         names = [_group_name(key, name, words) for name in entries]
         table = {"title": words(f"times.{key}"), "head": words(f"times.{head}"), "rows": group(entries, names)}
         differences = event.scores.get("enso_difference") if key == "by_enso" else None
-        found.append(table | {"differences": _differences(differences or {}, words)})
+        caution = _seasons_apart(event.scores.get("enso") or {}, words) if differences else ""
+        found.append(table | {"differences": _differences(differences or {}, words), "caution": caution})
     return found
+
+
+def _seasons_apart(facts: Mapping[str, Any], words: Words) -> str:
+    """Return a caution where El Nino and La Nina have other calendar months, so that they differ in season too."""
+    of_phase = [facts.get("calendar_months", {}).get(name, []) for name in ("el_nino", "la_nina")]
+    if of_phase[0] == of_phase[1]:
+        return ""
+    warm, cold = (", ".join(words(f"month_short.{month}") for month in months) for months in of_phase)
+    return words("times.seasons_apart", warm=warm, cold=cold)
 
 
 def gradient(event: Event, words: Words) -> dict[str, Any] | None:

@@ -54,6 +54,8 @@ def test_each_phase_is_scored_with_its_own_months(tmp_path: Path) -> None:
     assert found["by_enso"]["el_nino"] == score(warm)
     assert sum(each["n"] for each in found["by_enso"].values()) == len(made.observed)
     assert found["enso"]["months"] == {"el_nino": 5, "neutral": 2, "la_nina": 5}
+    assert found["enso"]["calendar_months"]["el_nino"] == ["01", "02", "03", "04", "05"]
+    assert "El Nino here is of months 01 02 03 04 05, La Nina of 08 09 10 11 12" in format_table(found)
     difference = found["enso_difference"]["roc_auc"]
     values = [found["by_enso"][name]["roc_auc"] for name in ("el_nino", "la_nina")]
     assert difference["difference"] == pytest.approx(values[0] - values[1]) and len(difference["interval"]) == 2

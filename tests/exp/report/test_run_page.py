@@ -136,6 +136,7 @@ def test_seasons_phases_and_a_gradient_are_shown_where_a_run_has_them(copied_run
             "by_hour": {"00": one},
             "by_enso": {"el_nino": one, "la_nina": one},
             "enso_difference": {"roc_auc": real, "base_rate": {**real, "difference": None}},
+            "enso": {"calendar_months": {"el_nino": ["01", "02"], "la_nina": ["08"]}},
             "gradient": {"reason": None, "scores": {"roc_auc": slope}},
         }
         scores["calibration"] = {"method": "isotonic"}
@@ -145,6 +146,7 @@ def test_seasons_phases_and_a_gradient_are_shown_where_a_run_has_them(copied_run
     for words_of_it in (
         "December to March (wet in most of Peru)", "By hour of the forecast", "El Niño minus La Niña",
         "+0.250 (0.125 … 0.375) real",
+        "In this test El Niño is of Jan, Feb and La Niña of Aug",
         "From south to north", "−0.500", "isotonic regression",
     ):  # fmt: skip
         assert words_of_it in text

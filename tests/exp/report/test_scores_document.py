@@ -12,7 +12,18 @@ from utils.score_info import SCORES
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "scores.md"
 # Below these, keys are names from the data: regions, months, hours, phases, thresholds.
-BY_NAME = ("by_region", "by_month", "by_season", "by_hour", "by_enso", "thresholds", "references", "latitude", "months")
+BY_NAME = (
+    "by_region",
+    "by_month",
+    "by_season",
+    "by_hour",
+    "by_enso",
+    "thresholds",
+    "references",
+    "latitude",
+    "months",
+    "calendar_months",
+)
 
 
 def keys(content: Any, *, are_names: bool = False) -> Iterator[str]:
