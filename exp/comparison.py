@@ -1,6 +1,7 @@
 """Finished runs side by side on identical test instants, with intervals: `run.py --task_name compare` as a module.
 
-python -m exp.comparison checkpoints/peru_rainfall       the newest run of each model, seeds together
+python -m exp.comparison checkpoints/peru                the newest run of each model, seeds together
+python -m exp.comparison checkpoints/peru-by_years       the same of --cross_validate: all test years as one record
 python -m exp.comparison RUN RUN ... [--ensemble]        these run directories; flags: run.py --task_name compare --help
 """
 
@@ -15,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from exp.compare import alike, content, picture, reading, tables
+from exp.compare import alike, content, folds, picture, reading, tables
 from exp.compare.config import CompareConfig
 from exp.report import write as report
 from utils import flags, last_words, outcome, run_directory
@@ -35,7 +36,10 @@ def compare(config: CompareConfig) -> Path:
         DataError: one has no forecasts to compare.
         StorageError: the folder cannot be written.
     """
-    runs = reading.read_all(reading.paths_of(config.runs), with_validation=config.ensemble)
+    read = reading.read_all(reading.paths_of(config.runs), with_validation=config.ensemble)
+    runs = folds.together(read)
+    if config.ensemble:
+        folds.refuse_ensemble(runs)
     if len(runs) == 1:
         last_words.show("One run is named: it is compared with its own climatology and persistence.")
     command = shlex.join(["python", "run.py", "--task_name", "compare", *_words(config)])

@@ -77,7 +77,12 @@ def require(runs: Sequence[StoredRun], *, common_instants: bool = False, command
             next_command=way_out,
         )
     left_out = {run.name: len(own) - len(common) for run, own in zip(runs, keys, strict=True)}
-    return _with_one_reference([replace(run, test=select(run.test, common)) for run in runs], left_out)
+    return _with_one_reference([_at(run, common) for run in runs], left_out)
+
+
+def _at(run: StoredRun, wanted: set[Key]) -> StoredRun:
+    """Return a run, and the runs that it was put together from, with the test instants wanted alone."""
+    return replace(run, test=select(run.test, wanted), parts=tuple(_at(part, wanted) for part in run.parts))
 
 
 def keys_of(events: Events) -> list[Key]:

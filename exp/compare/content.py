@@ -6,7 +6,8 @@ bool | null, "in_every_seed": bool | null}`:
     command, made_at, synthetic, attribution
     label           {"threshold_mm": [..], "lead_time_hours", "accumulation_hours"}
     regions         [names]
-    splits          {"train_end", "validation_end", "test_first", "test_last"}
+    splits          {"train_end", "validation_end", "test_first", "test_last"}; the first two are lists, one for each
+                    test year, where runs of --cross_validate are compared
     instants        {"n", "days", "left_out": {run: windows that others lack}}
     references      {"from": run, "largest_difference": of any run's own climatology from this one}
     interval        {"level", "draws", "block_days", "why_none": a sentence or "", "of": a sentence}
@@ -93,7 +94,7 @@ def _model(group: Group) -> dict[str, Any]:
         "name": group.name,
         "model": group.model,
         "kind": "reference" if group.is_reference else "model",
-        "runs": [str(run.path) for run in group.runs],
+        "runs": [path for run in group.runs for path in run.paths],
         "seeds": group.seeds,
         "cut_score": group.runs[0].scores.get("cut_score"),
         "cost": costs.of_group(group),

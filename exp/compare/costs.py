@@ -34,6 +34,8 @@ def of_group(group: Group) -> dict[str, Any]:
 
 def of_run(run: StoredRun) -> dict[str, Any]:
     """Return what one run cost; keys as in `of_group`."""
+    if run.parts:
+        return _summed([of_run(part) for part in run.parts])
     cost = run.scores.get("cost", {})
     training, evaluation = seconds(run.home)
     return {
@@ -43,6 +45,20 @@ def of_run(run: StoredRun) -> dict[str, Any]:
         "peak_memory_bytes": cost.get("peak_memory_bytes"),
         "peak_memory_of": cost.get("peak_memory_of"),
         "skipped_steps": run.scores.get("skipped_steps", 0),
+    }
+
+
+def _summed(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return what several trainings cost together; memory is that of the largest."""
+
+    def of(name: str) -> list[Any]:
+        return [part[name] for part in parts if part[name] is not None]
+
+    times = ("training_seconds", "evaluation_seconds", "skipped_steps")
+    return {
+        **parts[0],
+        **{name: sum(of(name)) if len(of(name)) == len(parts) else None for name in times},
+        "peak_memory_bytes": max(of("peak_memory_bytes"), default=None),
     }
 
 

@@ -57,6 +57,8 @@ def stored_reference(run: StoredRun, threshold: float, name: ReferenceName) -> F
 
     Runs of an earlier version did not choose one: from one half on it is rain.
     """
+    if run.parts:
+        return Forecasts.joined([stored_reference(part, threshold, name) for part in run.parts])
     test = run.scores["test"]
     scores = test.get("thresholds", {}).get(f"{threshold:g} mm", test)
     cut = scores.get("references", {}).get(name, {}).get("cut", 0.5)

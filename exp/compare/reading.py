@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 CONFIG_FILE = "config.json"
 # The name of an experiment and its table may stand for something that no flag tells.
 _TELLS_NO_RUNS_APART = OF_NO_CONSEQUENCE - {"model_id", "data_path"}
+# The flags that a run of --cross_validate has of its own, one year each.
+YEARS = ("train_until", "validation_until", "test_until")
 NEEDED_SCORES = {"seed", "test", "synthetic", "threshold_mm", "cut", "lead_time_hours", "accumulation_hours"}
 NEEDED_CONFIG = {"splits", "regions"}
 Events = Mapping[float, Forecasts]
@@ -37,6 +39,7 @@ class StoredRun:
         config: content of config.json.
         test: threshold in millimetres -> test forecasts.
         validation: the same of the validation split; empty where nobody asked for it.
+        parts: the runs that it was put together from, one for each test year; empty for a single run.
     """
 
     path: Path
@@ -44,6 +47,12 @@ class StoredRun:
     config: Mapping[str, Any]
     test: Events
     validation: Events = field(default_factory=dict)
+    parts: tuple[StoredRun, ...] = ()
+
+    @property
+    def paths(self) -> list[str]:
+        """The directories that it is made of."""
+        return [str(part.path) for part in self.parts or (self,)]
 
     @property
     def home(self) -> Path:
@@ -109,10 +118,12 @@ def paths_of(words: Sequence[str]) -> list[Path]:
 def newest_of_each_model(folder: Path) -> list[Path]:
     """Return, for each model in the folder of one experiment, its newest finished run and those of its other seeds.
 
+    In the folder of `--cross_validate` these are the runs of all years.
+
     Raises:
         UsageError: the folder holds no finished run of a classifier, or one whose description cannot be read.
     """
-    found: dict[tuple[str, int], Path] = {}
+    found: dict[tuple[Any, ...], Path] = {}
     flags: dict[str, dict[str, Any]] = {}
     others: Counter[str] = Counter()
     for run in run_directory.finished_runs(str(folder.parent)):
@@ -123,8 +134,9 @@ def newest_of_each_model(folder: Path) -> list[Path]:
             others[task_of(config["flags"])] += 1
             continue
         mine = flags_but_seed(config)
+        year = {name: mine.pop(name, None) for name in YEARS} if run_directory.is_fold(run) else {}
         if flags.setdefault(mine["model"], mine) == mine:
-            found.setdefault((mine["model"], scores["seed"]), run)
+            found.setdefault((mine["model"], scores["seed"], *year.values()), run)
     if not found:
         raise _nothing_in(folder, others)
     if others:
@@ -217,7 +229,7 @@ def read(path: Path, *, with_validation: bool = False) -> StoredRun:
             errors.append(error)
     if errors:
         raise join(errors)
-    return StoredRun(path, scores, config, **found)
+    return StoredRun(path, scores, config, found["test"], found.get("validation", {}))
 
 
 def _description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

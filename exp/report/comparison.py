@@ -218,13 +218,19 @@ def _facts(content: Mapping[str, Any], words: Words) -> list[tuple[str, str]]:
                 lead=label["lead_time_hours"],
             ),
         ),
-        (words("comparison.splits"), f"{last_day(splits['train_end'])}, {last_day(splits['validation_end'])}"),
+        (words("comparison.splits"), f"{_last_days(splits['train_end'])}, {_last_days(splits['validation_end'])}"),
     ]
     lost = {name: count for name, count in content["instants"]["left_out"].items() if count}
     if lost:
         names = ", ".join(f"{name} {whole(count)}" for name, count in lost.items())
         rows.append((words("data.left_out"), words("comparison.left_out", names=names)))
     return rows
+
+
+def _last_days(ends: str | Sequence[str]) -> str:
+    """Return the last day of a split; of several runs, each of which tests a year, those of the first and last."""
+    days = [last_day(end) for end in ([ends] if isinstance(ends, str) else ends)]
+    return days[0] if len(days) == 1 else f"{days[0]} … {days[-1]}"
 
 
 def _interval(settings: Mapping[str, Any], words: Words) -> str:
