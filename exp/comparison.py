@@ -52,6 +52,21 @@ def compare(config: CompareConfig) -> Path:
     return folder
 
 
+def page_of(runs: Sequence[Path], folder: Path, language: report.Language, command: str) -> list[Path]:
+    """Write the page alone, for who tells the rest in a table of its own.
+
+    Args:
+        runs: directories of finished runs on the same test instants.
+        folder: for report.html.
+        language: of the page.
+        command: that made the comparison.
+
+    Returns:
+        The page; nothing where jinja2 is not installed.
+    """
+    return _page(folder, content.of(alike.require(reading.read_all(runs)), command=command), language)
+
+
 def write(folder: Path, found: dict[str, Any]) -> list[Path]:
     """Write a comparison as JSON, Markdown, CSV and, where matplotlib is installed, pictures.
 

@@ -12,6 +12,7 @@ import torch
 from data_provider.rain_table import RainTable, read_table_leniently
 from exp import (
     command_line,
+    comparison,
     ladder,
     option_scores,
     option_verdicts,
@@ -58,6 +59,10 @@ def run(words: Sequence[str]) -> int:
         logger.info("\n%s", option_scores.text(verdicts.outcomes))
         for sentence in (*verdicts.sentences(), *concluded):
             logger.info("%s", sentence)
+    runs = [Path(run) for outcome in outcomes for run in outcome.runs]
+    if runs:
+        command = shlex.join(["bash", "scripts/compare_options.sh", *words])
+        written += comparison.page_of(runs, folder, settings[letters[0]].verification.language, command)
     logger.info("written      %s", ", ".join(map(str, written)))
     return NumericalError.exit_code if any(each.failed for each in outcomes) else EXIT_OK
 

@@ -151,6 +151,8 @@ def test_a_comparison_shows_the_overall_line_of_each_run_and_a_single_run_its_ta
     assert compare.run(["B", *words]) == 0
     said = caplog.text
     assert "by season" not in said and "by region" not in said and "\nall " in said
+    page = (tmp_path / "runs" / "smoke_compared_options" / "report.html").read_text(encoding="utf-8")
+    assert "scripts/compare_options.sh B --preset smoke" in page and "Timer-XL" in page
     caplog.clear()
     rain_classification.train(command_line.read(words))
     assert "by season" in caplog.text and "by region" in caplog.text and "\nall " in caplog.text
