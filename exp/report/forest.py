@@ -42,8 +42,9 @@ def draw(rows: Sequence[Mapping[str, Any]], score: str, without_skill: float, wo
 
 
 def name_of(name: str, words: Words) -> str:
-    """Return a forecast's name in the language of the page, where the page has one."""
-    return words.texts.get(f"model.{name}", name)
+    """Return a forecast's name in the language of the page, where the page has one; what tells it apart stays."""
+    model, bracket, apart = name.partition(" (")
+    return words.texts.get(f"model.{model}", model) + bracket + apart
 
 
 def _row(row: Mapping[str, Any], score: str, axis: Axis, top: float, words: Words) -> str:

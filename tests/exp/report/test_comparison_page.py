@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exp.report import words, write
+from exp.report import forest, words, write
 
 NAMES = ("brier_score", "roc_auc", "brier_skill_score")
 
@@ -139,6 +139,13 @@ def test_climatology_without_skill_is_no_alarm(tmp_path: Path) -> None:
     alarm = words.read("en")("comparison.marked_title")
     assert alarm not in write.write_comparison(tmp_path, content, "en").read_text(encoding="utf-8")
     assert alarm in write.write_comparison(tmp_path, CONTENT, "en").read_text(encoding="utf-8")
+
+
+def test_two_options_of_one_model_have_its_name_and_what_tells_them_apart() -> None:
+    """`timer_xl_classifier (d_model 64)` is broken in the middle of a word in a narrow column."""
+    assert forest.name_of("timer_xl_classifier (d_model 64)", words.read("en")) == "Timer-XL (d_model 64)"
+    assert forest.name_of("gradient_boosting", words.read("es")) == words.read("es")("model.gradient_boosting")
+    assert forest.name_of("ensemble", words.read("en")) == "ensemble"
 
 
 @pytest.mark.parametrize("folder", ["run", "run/scored-20260101-000000"])
