@@ -31,6 +31,8 @@ from utils import checkpoint
 
 logger = logging.getLogger(__name__)
 FEATURE_BATCH = 512
+# Enough for quantiles; windows of a long record are many, and neighbours say the same.
+INPUT_WINDOWS = 20_000
 NOTHING_KEPT = Keeping()
 # The maps that the source of low-rank adaptation adds to.
 ADAPTED = ("query_projection", "value_projection")
@@ -132,6 +134,8 @@ class NetworkForecaster(NetworkTraining):
             -(-len(splits.train) // config.batch_size),
             self.cost()["parameters"],
         )
+        if keeping.point is None:
+            self._fit_inputs(splits.train)
         self.split_batches(splits.train, keeping)
         best = BestCheckpoint(
             run,
@@ -166,6 +170,15 @@ class NetworkForecaster(NetworkTraining):
         finally:
             if frozen is not None:
                 frozen.release()
+
+    def _fit_inputs(self, windows: WindowSet) -> None:
+        """Let the model take what it wants to know of its inputs from training windows, spread over their time."""
+        model: Any = self.model
+        if not hasattr(model, "fit_inputs"):
+            return
+        every = -(-len(windows) // INPUT_WINDOWS)
+        ids = torch.arange(0, len(windows), every, device=windows.device)
+        model.fit_inputs((windows.inputs(part), windows.marks[part]) for part in ids.split(FEATURE_BATCH))
 
     def frozen_encoder(self, device: torch.device, folder: Path) -> FrozenEncoder | None:
         """Return what runs a frozen encoder once, for a model whose encoder and head can be told apart.

@@ -84,7 +84,7 @@ class FrozenEncoder:
     """Keeps what a frozen encoder gives for the windows of a run.
 
     Args:
-        model: with `encoder_modules`, `encode`, `classify` and `extras`.
+        model: with `encoder_modules`, `encode`, `classify`, `extras` and `reads_past_encoder`.
         precision: of the encoder's forward pass.
         batch_size: windows per forward pass.
         folder: for what fits neither the device nor the host; removed by `release`.
@@ -135,7 +135,7 @@ class FrozenEncoder:
         """Return so many windows for a look at the costs of the head: two are encoded, the others are these again."""
         own = torch.arange(min(DIFFERENT, len(windows)), device=windows.device)
         ids = torch.arange(count, device=windows.device) % len(own)
-        return EncodedWindows(self.once(windows, own)[ids], windows.subset(ids), with_raw=self._needs_raw())
+        return EncodedWindows(self.once(windows, own)[ids], windows.subset(ids), with_raw=self.model.reads_past_encoder)
 
     @torch.no_grad()
     def _encode(self, windows: WindowSet, title: str) -> EncodedWindows:
@@ -160,11 +160,7 @@ class FrozenEncoder:
             values.nbytes / 1e6,
             time.monotonic() - started,
         )
-        return EncodedWindows(values, windows, with_raw=self._needs_raw())
-
-    def _needs_raw(self) -> bool:
-        config = self.model.config
-        return bool(config.level_statistics or config.last_hours or config.use_marks)
+        return EncodedWindows(values, windows, with_raw=self.model.reads_past_encoder)
 
     def _place(self, shape: tuple[int, ...], device: torch.device, title: str) -> torch.Tensor:
         """Return room for so many values: on the device, else on the host, else on the disk."""

@@ -194,6 +194,9 @@ class Dimensions:
         n_regions: regions of the table.
         step_hours: hours between rows.
         pressure_index: position of surface pressure among the variables.
+        variables: their V names.
+        centre: what was subtracted from each, in the units of the table.
+        spread: what each was divided by.
     """
 
     n_classes: int
@@ -203,6 +206,9 @@ class Dimensions:
     n_regions: int
     step_hours: int
     pressure_index: int | None
+    variables: tuple[str, ...] = ()
+    centre: tuple[float, ...] = ()
+    spread: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

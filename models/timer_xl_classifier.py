@@ -11,7 +11,7 @@ Options that need more parameters add them under new names or widen the head; th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from layers.instance_norm import normalise, window_statistics
 from layers.pooling import AttentionPooling, LayerMixing
 from models import timer_xl
 from models._config import dimension, marks, require_choice, require_positive, require_share
+from models._history import HistoryBranch
 from utils.errors import UsageError
 
 
@@ -73,6 +74,19 @@ class Config(timer_xl.Config):
     use_marks: bool = field(
         default=False, metadata={"help": "give the head the season and hour of the init_time and the region"}
     )
+    history_features: bool = field(
+        default=False,
+        metadata={
+            "help": "give the head some 400 features of the past month beside the encoder: amounts, wet hours, "
+            "tendencies, anomalies, turning winds (layers/history_features.py); wants --seq_len 720 or more"
+        },
+    )
+    feature_dropout: float = field(
+        default=0.5, metadata={"help": "share of these features that a training step does without"}
+    )
+    encoder_hours: int = field(
+        default=0, metadata={"help": "newest hours of the window that the encoder reads, in whole tokens; 0: all"}
+    )
     clamp_inputs: float | None = field(
         default=None,
         metadata={
@@ -93,6 +107,7 @@ class Config(timer_xl.Config):
             if getattr(self, name) is not None:
                 require_positive(name, getattr(self, name))
         require_share("head_dropout", self.head_dropout)
+        require_share("feature_dropout", self.feature_dropout)
         require_choice("head", self.head, ("classifier", "projection"))
         require_choice("pooling", self.pooling, ("mean", "last", "attention"))
         require_choice("variate_pooling", self.variate_pooling, ("mean", "concat"))
@@ -105,13 +120,14 @@ class Config(timer_xl.Config):
                 where="--layer_mixing and --encoder_features",
                 next_command="--encoder_features all_layers, or leave --layer_mixing away",
             )
-        if self.last_hours < 0:
-            raise UsageError(
-                "CONFIG",
-                f"--last_hours {self.last_hours} is negative",
-                where="--last_hours",
-                next_command="--last_hours 24",
-            )
+        for name in ("last_hours", "encoder_hours"):
+            if getattr(self, name) < 0:
+                raise UsageError(
+                    "CONFIG",
+                    f"--{name} {getattr(self, name)} is negative",
+                    where=f"--{name}",
+                    next_command=f"--{name} 24",
+                )
 
 
 class Model(timer_xl.Model):
@@ -119,8 +135,8 @@ class Model(timer_xl.Model):
 
     Args:
         configs: any object with the flags of `Config` as attributes; what it lacks takes the default.
-            ``variate_pooling concat``, ``level_statistics``, ``last_hours`` and ``use_marks`` also need
-            ``n_variables``, ``step_hours`` or ``n_marks``.
+            ``variate_pooling concat``, ``level_statistics``, ``last_hours``, ``use_marks`` and ``history_features``
+            also need ``n_variables``, ``step_hours``, ``n_marks``, or what the data were scaled with.
 
     Raises:
         UsageError: ``CONFIG``, an option needs a dimension the object lacks.
@@ -132,7 +148,9 @@ class Model(timer_xl.Model):
         super().__init__(configs)
         config = self.config
         self._encoder_frozen = False
-        self._last_steps = 0
+        step_hours = int(getattr(configs, "step_hours", 1))
+        self._last_steps = _whole_steps("last_hours", config.last_hours, step_hours)
+        self._encoder_steps = _whole_steps("encoder_hours", config.encoder_hours, step_hours)
         pooled_width = self._feature_width
         if config.pooling == "attention":
             self.token_attention = AttentionPooling(pooled_width, math.gcd(config.n_heads, pooled_width))
@@ -147,10 +165,12 @@ class Model(timer_xl.Model):
             self._n_marks = dimension(configs, "n_marks", "--use_marks")
             extra_width += self._n_marks
         if config.last_hours:
-            self._last_steps = _whole_steps(config.last_hours, int(getattr(configs, "step_hours", 1)))
             raw_width = self._last_steps * dimension(configs, "n_variables", "--last_hours")
             self.shortcut = nn.Sequential(nn.Linear(raw_width, config.head_hidden), nn.GELU())
             extra_width += config.head_hidden
+        if config.history_features:
+            self.history = HistoryBranch(configs, config.feature_dropout)
+            extra_width += self.history.n_outputs
         inner = nn.Linear(pooled_width + extra_width, config.head_hidden)
         outer = nn.Linear(config.head_hidden, config.n_classes)
         for layer in (inner, outer):
@@ -172,7 +192,7 @@ class Model(timer_xl.Model):
 
         Args:
             x: window `(B, L, C)`, scaled.
-            x_mark: marks `(B, M)`; used with ``use_marks``.
+            x_mark: marks `(B, M)`; used with ``use_marks`` and ``history_features``.
             y_mark: not used; the place OpenLTM's experiments pass it in.
 
         Returns:
@@ -187,7 +207,7 @@ class Model(timer_xl.Model):
         Its shape is `(B, *encoded_shape)`: what has no parameters (means, the newest token, side by side) is done
         here already, so that a cache holds no more values per window than it must, `cached_width` of them.
         """
-        x = _clamped(self.whole_tokens(x), self.config.clamp_inputs)
+        x = _clamped(self.whole_tokens(self._read_by_encoder(x)), self.config.clamp_inputs)
         x = normalise(x, window_statistics(x)) if self.config.use_norm else x
         states = self.layer_states(x) if self.config.encoder_features == "all_layers" else self.states(x)
         if self.config.encoder_features == "all_layers" and self.config.layer_mixing == "mean":
@@ -223,6 +243,7 @@ class Model(timer_xl.Model):
         F is the forecast head's token length, or the width D of the states.
         """
         config, width = self.config, self._feature_width
+        n_steps = min(n_steps, self._encoder_steps or n_steps)
         if config.pooling == "attention":
             shape: tuple[int, ...] = (n_variables, n_steps // config.input_token_len, width)
         else:
@@ -259,7 +280,23 @@ class Model(timer_xl.Model):
             parts.append(marks(x_mark, self._n_marks))
         if self._last_steps:
             parts.append(self.shortcut(self._newest(x)))
+        if self.config.history_features:
+            parts.append(self.history(x, x_mark))
         return parts
+
+    @property
+    def reads_past_encoder(self) -> bool:
+        """True where the head looks at the window or its marks itself, so that the encoder's answer is not enough."""
+        config = self.config
+        return config.level_statistics or config.use_marks or config.history_features or bool(config.last_hours)
+
+    def fit_inputs(self, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> None:
+        """Take what is fitted before training from training windows: batches of windows `(B, L, C)`, marks `(B, M)`."""
+        if self.config.history_features:
+            self.history.fit(batches)
+
+    def _read_by_encoder(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, -self._encoder_steps :] if self._encoder_steps else x
 
     def _newest(self, x: torch.Tensor) -> torch.Tensor:
         """The newest ``last_hours`` of all variables side by side, `(B, steps * C)`."""
@@ -320,13 +357,13 @@ def _joined(features: torch.Tensor, extras: Sequence[torch.Tensor]) -> torch.Ten
     return torch.cat([features, *extras], dim=1) if extras else features
 
 
-def _whole_steps(hours: int, step_hours: int) -> int:
+def _whole_steps(flag: str, hours: int, step_hours: int) -> int:
     """Rows that cover the newest `hours` of a table with one row every `step_hours`."""
     if hours % step_hours:
         raise UsageError(
             "CONFIG",
-            f"--last_hours {hours} is not a multiple of the data's step of {step_hours} hours",
-            where="--last_hours",
-            next_command=f"--last_hours {max(1, hours // step_hours) * step_hours}",
+            f"--{flag} {hours} is not a multiple of the data's step of {step_hours} hours",
+            where=f"--{flag}",
+            next_command=f"--{flag} {max(1, hours // step_hours) * step_hours}",
         )
     return hours // step_hours

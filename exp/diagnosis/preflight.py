@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 WINDOWS_EXAMINED = 1
 # Where there are no data, a model is looked at with the sizes of a table that prepare makes of ERA5.
 USUAL_VARIABLES, USUAL_REGIONS = 27, 5
+# The names that options ask for; the rest only have to be there.
+NAMED = ("tp", "t2m", "sp", "u10", "v10")
+USUAL_NAMES = (*NAMED, *(f"variable {number}" for number in range(len(NAMED), USUAL_VARIABLES)))
 RANDOM_TOKENS, RANDOM_ROWS = 2, 168
 ABOUT_MISSING_VALUES = ("DATA_NAN", "DATA_INF")
 
@@ -87,6 +90,9 @@ def dimensions_of(splits: Splits) -> Dimensions:
         n_regions=len(splits.table.regions),
         step_hours=splits.table.step_hours,
         pressure_index=splits.pressure_index,
+        variables=splits.preprocessing.variables,
+        centre=splits.preprocessing.centre,
+        spread=splits.preprocessing.spread,
     )
 
 
@@ -227,6 +233,9 @@ def usual_dimensions(length: int, *, n_classes: int = 2) -> Dimensions:
         n_regions=USUAL_REGIONS,
         step_hours=1,
         pressure_index=None,
+        variables=USUAL_NAMES,
+        centre=(0.0,) * USUAL_VARIABLES,
+        spread=(1.0,) * USUAL_VARIABLES,
     )
 
 
@@ -241,7 +250,7 @@ def _material(
     needed = max(RANDOM_TOKENS * token, getattr(settings.model, "last_hours", 0), RANDOM_ROWS)
     dimensions = usual_dimensions(min(length, -(-needed // token) * token))
     logger.info("No usable data: the model is looked at with random numbers in %d variables.", USUAL_VARIABLES)
-    names = tuple(f"variable {number}" for number in range(USUAL_VARIABLES))
+    names = USUAL_NAMES
     return dimensions, model_check.random_windows(dimensions, device), names
 
 
