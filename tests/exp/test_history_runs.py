@@ -1,0 +1,72 @@
+"""Runs with features of the past month: statistics from training windows alone, cut and gone on, scored again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests import make_table
+from tests.exp.test_resume import Project
+from tests.run_ends import differences
+from utils import checkpoint
+
+pytestmark = pytest.mark.usefixtures("without_figures")
+WORDS = ["--history_features", "--encoder_hours", "48", "--bootstrap_draws", "0"]
+
+
+class WindyProject(Project):
+    """A project whose table has the wind that the features need."""
+
+    def __init__(self, folder: Path, changed_after: str = "2100") -> None:
+        super().__init__(folder, WORDS)
+        content = make_table.frame()
+        generator = np.random.default_rng(1)
+        for name in ("u10", "v10"):
+            content.insert(4, name, generator.normal(size=len(content)))
+        late = content.timestamp >= changed_after
+        content.loc[late, ["t2m", "u10"]] += 25.0
+        make_table.write(folder, content=content)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> WindyProject:
+    """A run that was never stopped."""
+    project = WindyProject(tmp_path_factory.mktemp("whole"))
+    assert project.start() == 0
+    return project
+
+
+def test_a_run_that_was_cut_ends_bitwise_like_the_whole_one(
+    tmp_path: Path, whole: WindyProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Statistics taken anew from the windows of a resumed run would be those of another draw."""
+    project = WindyProject(tmp_path / "cut")
+    run = project.cut_at(8, monkeypatch, "--checkpoint_steps", "3")
+    assert project.start("--resume", "auto", "--checkpoint_steps", "3") == 0
+    assert differences(whole.runs()[0], run) == []
+
+
+def test_a_finished_run_is_scored_again_to_the_same_numbers(whole: WindyProject) -> None:
+    """What the features were scaled with has to come back with the weights."""
+    (run,) = whole.runs()
+    assert whole.start("--is_training", "0") == 0
+    (again,) = run.glob("scored-*")
+    one, other = (json.loads((folder / "scores.json").read_text())["test"] for folder in (run, again))
+    assert one["overall"] == other["overall"]
+
+
+def test_statistics_know_nothing_of_validation_and_test(tmp_path: Path, whole: WindyProject) -> None:
+    """A warmer test year in the means of training would be a look into the future."""
+    (run,) = whole.runs()
+    end = json.loads((run / "config.json").read_text())["splits"]["train_end"]
+    other = WindyProject(tmp_path / "changed", changed_after=end)
+    assert other.start() == 0
+    for name in ("centre", "scale", "low", "slope"):
+        before, after = (
+            checkpoint.load(folder / "best.pt")[f"history.embedding.{name}"] for folder in (run, other.runs()[0])
+        )
+        assert torch.equal(before, after) and before.abs().sum() > 0, name
