@@ -20,6 +20,7 @@ from utils import rain_scale, regression_scores, verification
 from utils.amounts import AmountForecasts, Amounts
 from utils.calibration import Calibration
 from utils.forecasts import ClassForecasts, Forecasts
+from utils.judgement import judge_amounts
 
 UNCALIBRATED = Calibration(reason="chances are read off the quantiles of the amount")
 
@@ -81,7 +82,7 @@ def evaluate(
         settled=settled,
         decision=settling.told(settled.decision, expenses),
         validation=_scores(validation, thresholds) | {"events": verification.score_table(of_validation)},
-        test=_scores(test, thresholds) | {"events": judged},
+        test=judge_amounts(_scores(test, thresholds), test, thresholds[0], flags.bootstrap_draws) | {"events": judged},
         forecasts=test,
         events=events,
         probability=on_test,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from utils import rain_scale
 from utils.errors import DataError
+from utils.forecasts import REFERENCES, ReferenceName
 
 SAME_MM = 0.01
 _SERIES = ("init_time", "region", "observed")
-_FORECASTS = ("forecast", "climatology", "persistence")
+_FORECASTS = ("forecast", *REFERENCES)
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,10 @@ class AmountForecasts:
             amounts: Amounts = getattr(self, name)
             _require_amounts(name, np.column_stack([amounts.quantiles, amounts.mean]))
         _require_amounts("observed", np.asarray(self.observed, dtype=np.float64)[:, None])
+
+    def reference(self, name: ReferenceName) -> AmountForecasts:
+        """A reference of the same cases as a forecast of its own."""
+        return replace(self, forecast=getattr(self, name))
 
     def select(self, chosen: np.ndarray) -> AmountForecasts:
         """The entries where the boolean `(N,)` is true."""

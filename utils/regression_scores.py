@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from utils.amount_sums import percentage_errors
 from utils.amounts import AmountForecasts, Amounts
-from utils.forecasts import month_of
+from utils.forecasts import REFERENCES, month_of
 from utils.regression_score_info import AMOUNT_SCORES, format_amounts
 
 __all__ = ["AMOUNT_SCORES", "format_amounts", "score", "score_table", "smape"]
@@ -35,23 +36,22 @@ def score_table(forecasts: AmountForecasts, rain_threshold_mm: float) -> dict[st
             title: {name: score(part, rain_threshold_mm) for name, part in _groups(forecasts, key)}
             for title, key in groups.items()
         },
-        "references": {name: score(forecasts, rain_threshold_mm, of=name) for name in ("climatology", "persistence")},
+        "references": {name: score(forecasts.reference(name), rain_threshold_mm) for name in REFERENCES},
     }
 
 
-def score(forecasts: AmountForecasts, rain_threshold_mm: float, of: str = "forecast") -> dict[str, Any]:
+def score(forecasts: AmountForecasts, rain_threshold_mm: float) -> dict[str, Any]:
     """All scores of one set of forecasts, ready for JSON.
 
     Args:
         forecasts: beside what fell.
         rain_threshold_mm: from how much on the base rate counts a case as rain.
-        of: `forecast`, `climatology` or `persistence`.
 
     Returns:
         `n`, `base_rate`, `rain_threshold_mm`, `mean_observed` in millimetres, `constant_answer` (the same is said every
         time, so no score of it is skill) and every name of `AMOUNT_SCORES`; None where undefined.
     """
-    amounts: Amounts = getattr(forecasts, of)
+    amounts = forecasts.forecast
     observed = np.asarray(forecasts.observed, dtype=np.float64)
     n = observed.size
     result: dict[str, Any] = {
@@ -87,9 +87,7 @@ def smape(forecast: np.ndarray, observed: np.ndarray) -> float:
         forecast: `(N,)` in millimetres, N at least 1.
         observed: `(N,)` in millimetres.
     """
-    middle = (np.abs(forecast) + np.abs(observed)) / 2
-    error = np.abs(forecast - observed)
-    return float(np.divide(error, middle, out=np.zeros(len(middle)), where=middle > 0).mean())
+    return float(percentage_errors(forecast, observed).mean())
 
 
 def _of_distribution(amounts: Amounts, observed: np.ndarray) -> dict[str, float]:

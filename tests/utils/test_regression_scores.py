@@ -64,7 +64,7 @@ def test_the_crps_is_twice_the_quantile_loss_that_networks_learn():
 
 def test_a_certain_forecast_has_its_absolute_error_as_crps():
     """Persistence says one amount, and would stand beside the others on another scale."""
-    found = regression_scores.score(forecasts_of([[0, 0, 0]] * 3, [0.0, 2.5, 7.0]), 0.1, of="persistence")
+    found = regression_scores.score(forecasts_of([[0, 0, 0]] * 3, [0.0, 2.5, 7.0]).reference("persistence"), 0.1)
     assert found["continuous_ranked_probability_score"] == pytest.approx(found["mean_absolute_error"])
     assert found["mean_absolute_error"] == pytest.approx((1 + 1.5 + 6) / 3)
 
