@@ -79,14 +79,12 @@ def format_amounts(scores: Mapping[str, Any], *, is_brief: bool = False) -> str:
 
     Args:
         scores: of one forecaster.
-        is_brief: leave out regions and months.
+        is_brief: leave out intervals and groups.
     """
     lines = [score_rows.header(_COLUMNS, "mm"), score_rows.row("all", scores["overall"], _COLUMNS)]
     lines += [score_rows.row(name, entry, _COLUMNS) for name, entry in scores["references"].items()]
     if not is_brief:
-        lines += ["", *amount_lines(scores), ""]
-        for group, title in (("by_region", "region"), ("by_month", "month")):
-            lines += [f"by {title}", *(score_rows.row(name, entry, _COLUMNS) for name, entry in scores[group].items())]
+        lines += ["", *amount_lines(scores), "", *score_rows.groups(scores, _COLUMNS)]
     lines.append(
         f"base: share of cases with at least {scores['overall']['rain_threshold_mm']:g} mm; SS: skill against "
         "climatology; =: constant answer; -: undefined"

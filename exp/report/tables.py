@@ -84,7 +84,7 @@ def times(event: Event, words: Words) -> list[dict[str, Any]]:
         entries = event.scores.get(key)
         if not entries:
             continue
-        names = [_group_name(key, name, words) for name in entries]
+        names = [group_name(key, name, words) for name in entries]
         table = {"title": words(f"times.{key}"), "head": words(f"times.{head}"), "rows": group(entries, names)}
         differences = event.scores.get("enso_difference") if key == "by_enso" else None
         found.append(table | {"differences": _differences(differences or {}, words)})
@@ -107,7 +107,8 @@ def gradient(event: Event, words: Words) -> dict[str, Any] | None:
     return {"rows": rows, "note": words("places.gradient_note")}
 
 
-def _group_name(key: str, name: str, words: Words) -> str:
+def group_name(key: str, name: str, words: Words) -> str:
+    """Return what a month, season, hour or phase is called; `key` says which of them."""
     if key == "by_month":
         return words(f"month_short.{name}")
     return f"{name}:00" if key == "by_hour" else words.name("times", name)

@@ -260,11 +260,13 @@ def test_a_regression_shows_its_amounts_with_intervals_beside_the_references(amo
     for value in (
         f"{test['overall'][score]:.3f}", f"{low:.3f} … {high:.3f}", f"{test['references']['climatology'][score]:.3f}",
         f"−{-gain['difference']:.3f} <i>real", "Error of the whole distribution", "drawing blocks of days anew",
+        "By month", "By hour of the forecast", f"{test['by_season']['dry']['mean_absolute_error']:.2f}",
     ):  # fmt: skip
         assert value in shown, value
 
     def of_an_earlier_version(scores: dict[str, Any]) -> None:
         del scores["test"]["against"], scores["test"]["why_no_intervals"], scores["test"]["overall"]["intervals"]
+        del scores["test"]["by_season"], scores["test"]["by_hour"]
 
     edit(run / "scores.json", of_an_earlier_version)
     text = write.write_run(run, "es").read_text(encoding="utf-8")

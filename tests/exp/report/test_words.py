@@ -19,7 +19,7 @@ from utils.score_info import SCORES
 ALIKE = {
     "GRADIENT BOOSTING", "TIMER-XL", "PYTHON", "{NAME}: {CODES}", "{SECONDS} S", "{MINUTES} MIN", "MACRO F1", "EL NIÑO",
     "LA NIÑA", "NEUTRAL", "REAL", "{REGION}, {YEAR}", "{TITLE}. {ROWS}", "{NUMBER} {NAME}: {SKILL}.",
-    "{NAME}: {VALUE} ({INTERVAL}).", "R²", "ERROR", "JUN", "JUL", "OCT", "NOV", "FEB", "SEP", "MAR",
+    "{NAME}: {VALUE} ({INTERVAL}).", "R²", "ERROR", "CRPS", "JUN", "JUL", "OCT", "NOV", "FEB", "SEP", "MAR",
 }  # fmt: skip
 
 
