@@ -9,6 +9,7 @@ from exp.report import tables
 from exp.report.geography import skill_class
 from exp.report.record import Record
 from exp.report.words import Words, number, whole
+from exp.stored_forecasts import has_amounts
 from utils.regression_score_info import AMOUNT_SCORES
 
 SECTION = "amount"
@@ -20,7 +21,7 @@ COLUMNS = ("mean_observed", "mean_absolute_error", "bias", "continuous_ranked_pr
 
 def part(record: Record, words: Words) -> dict[str, Any] | None:
     """Return scores of the amounts with intervals, and the run beside its references; None without amounts."""
-    if record.scores.get("task") != "regression":
+    if not has_amounts(record.scores):
         return None
     test = record.scores["test"]
     names = [name for name in AMOUNT_SCORES if name in test["overall"]]

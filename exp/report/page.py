@@ -11,6 +11,7 @@ from typing import Any
 from exp.report import amounts, calendar, figures, geography, headline, origin, tables, training
 from exp.report.record import Event, Record
 from exp.report.words import Words, number, whole
+from exp.stored_forecasts import has_amounts
 
 FOLDER = Path(__file__).resolve().parent / "templates"
 CALIBRATIONS = ("none", "temperature", "isotonic")
@@ -71,7 +72,7 @@ def breakable(text: str) -> Any:
 
 def _question(scores: Mapping[str, Any], words: Words) -> str:
     lead, accumulation = scores["lead_time_hours"], scores["accumulation_hours"]
-    is_regression = scores.get("task") == "regression"
+    is_regression = has_amounts(scores)
     if lead == accumulation:
         return words("page.title_amount_period" if is_regression else "page.title_period", hours=lead)
     return words("page.title_amount" if is_regression else "page.title_later", accumulation=accumulation, lead=lead)
