@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +33,11 @@ class Amounts:
     def of_quantiles(cls, quantiles: np.ndarray) -> Amounts:
         """Take the mean of the quantiles, the midpoint rule, as the expected amount."""
         return cls(quantiles, quantiles.mean(axis=1))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Amounts]) -> Amounts:
+        """Put amounts one behind the other."""
+        return cls(np.concatenate([each.quantiles for each in parts]), np.concatenate([each.mean for each in parts]))
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -101,6 +108,13 @@ class AmountForecasts:
             amounts: Amounts = getattr(self, name)
             _require_amounts(name, np.column_stack([amounts.quantiles, amounts.mean]))
         _require_amounts("observed", np.asarray(self.observed, dtype=np.float64)[:, None])
+
+    @classmethod
+    def joined(cls, parts: Sequence[AmountForecasts]) -> AmountForecasts:
+        """Put forecasts of several runs, of as many quantiles each, one behind the other."""
+        of: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _SERIES}
+        of |= {name: Amounts.joined([getattr(part, name) for part in parts]) for name in _FORECASTS}
+        return cls(**of)
 
     def reference(self, name: ReferenceName) -> AmountForecasts:
         """A reference of the same cases as a forecast of its own."""
