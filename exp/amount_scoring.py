@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,16 +11,17 @@ import numpy as np
 
 from data_provider.amounts import AmountWindows
 from data_provider.factory import Splits
-from exp import scoring, settling
+from exp import amount_columns, scoring, settling
 from exp.amount_forecasters import AmountForecaster
 from exp.settling import NOTHING_SETTLED, Kept, Settled
 from exp.verification_config import VerificationConfig
 from models.climatology import AmountModel as Climatology
 from models.persistence import AmountModel as Persistence
-from utils import rain_scale, regression_scores, verification
+from utils import regression_scores, verification
 from utils.amounts import AmountForecasts, Amounts
 from utils.calibration import Calibration
 from utils.forecasts import ClassForecasts, Forecasts
+from utils.judgement import judge_amounts
 
 UNCALIBRATED = Calibration(reason="chances are read off the quantiles of the amount")
 
@@ -36,6 +38,8 @@ class Evaluation:
         forecasts: test amounts beside what fell and the references.
         events: the same test forecasts as chances of the thresholds.
         probability: `(N, n_classes)` of the test split, read off the quantiles.
+        validation_events: validation forecasts as chances of the thresholds.
+        validation_probability: `(M, n_classes)` of the validation split.
     """
 
     settled: Settled
@@ -45,6 +49,8 @@ class Evaluation:
     forecasts: AmountForecasts
     events: Forecasts | ClassForecasts
     probability: np.ndarray
+    validation_events: Forecasts | ClassForecasts
+    validation_probability: np.ndarray
 
 
 def evaluate(
@@ -81,10 +87,12 @@ def evaluate(
         settled=settled,
         decision=settling.told(settled.decision, expenses),
         validation=_scores(validation, thresholds) | {"events": verification.score_table(of_validation)},
-        test=_scores(test, thresholds) | {"events": judged},
+        test=judge_amounts(_scores(test, thresholds), test, thresholds[0], flags.bootstrap_draws) | {"events": judged},
         forecasts=test,
         events=events,
         probability=on_test,
+        validation_events=of_validation,
+        validation_probability=on_validation,
     )
 
 
@@ -94,24 +102,17 @@ def class_probabilities(amounts: Amounts, thresholds_mm: tuple[float, ...]) -> n
     return np.maximum(-np.diff(reached, axis=1, prepend=1.0, append=0.0), 0.0)
 
 
-def columns(forecasts: AmountForecasts) -> dict[str, np.ndarray]:
-    """Return what predictions.csv holds of the amounts, by column: forecast, climatology and persistence, in mm."""
-    return of_forecast(forecasts.forecast) | {
-        "climatology_median_mm": forecasts.climatology.median,
-        "climatology_mean_mm": forecasts.climatology.mean,
-        "persistence_mm": forecasts.persistence.median,
-    }
-
-
-def of_forecast(amounts: Amounts) -> dict[str, np.ndarray]:
-    """Return median, mean and quantiles by column name; the name of a quantile has its level in per cent."""
-    level = 100 * rain_scale.levels(amounts.quantiles.shape[1])
-    by_level = zip(level, amounts.quantiles.T, strict=True)
-    return {
-        "median_mm": amounts.median,
-        "mean_mm": amounts.mean,
-        **{f"quantile_{percent:.4g}_mm": values for percent, values in by_level},
-    }
+def write(folder: Path, splits: Splits, result: Evaluation) -> None:
+    """Write the test forecasts of a run with their amounts, and the chances that it gave on validation."""
+    cuts = result.settled.decision.cut
+    scoring.write_probabilities(
+        folder / "predictions", splits.table, splits.test.index, result.probability, cuts, result.events,
+        amounts=amount_columns.of_forecasts(result.forecasts),
+    )  # fmt: skip
+    scoring.write_probabilities(
+        folder / "validation_predictions", splits.table, splits.validation.index, result.validation_probability, cuts,
+        result.validation_events, as_netcdf=False,
+    )  # fmt: skip
 
 
 class _References:

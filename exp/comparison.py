@@ -29,7 +29,7 @@ def compare(config: CompareConfig) -> Path:
 
     Returns:
         The folder with comparison.json, .md, .csv and, where matplotlib and jinja2 are installed, a figure for each
-        threshold and a page.
+        threshold and for the amounts, and a page.
 
     Raises:
         UsageError: the runs are none, not finished, or do not belong together.
@@ -83,7 +83,9 @@ def write(folder: Path, found: dict[str, Any]) -> list[Path]:
     several = len(found["events"]) > 1
     for event in found["events"]:
         ending = f"_{event['threshold_mm']:g}mm" if several else ""
-        paths.append(picture.draw(folder / f"comparison{ending}.png", found, event))
+        paths.append(picture.draw_event(folder / f"comparison{ending}.png", found, event))
+    if found["amounts"]:
+        paths.append(picture.draw_amounts(folder / "comparison_amounts.png", found, found["amounts"]))
     return paths
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from data_provider.rain_table import read_table
 from data_provider.splits import SplitConfig
-from exp import pooled_scores, rain_classification, resume, where_and_when
+from exp import pooled_scores, rain_classification, rain_regression, resume, where_and_when
 from exp.pooled_scores import Fold
 from exp.settings import Settings
 from exp.where_and_when import Surroundings
@@ -29,6 +29,10 @@ from utils import run_directory, signals
 from utils.errors import DataError, UsageError
 
 logger = logging.getLogger(__name__)
+EXPERIMENTS: dict[str, Callable[..., list[Path]]] = {
+    "classification": rain_classification.train,
+    "regression": rain_regression.train,
+}
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ def _require_fitting(settings: Settings) -> None:
     """Refuse what trains no run, or names one of them."""
     run = settings.run
     refused = {
-        f"--task_name {run.task_name}": run.task_name != "classification",
+        f"--task_name {run.task_name}": run.task_name not in EXPERIMENTS,
         "--is_training 0": not run.is_training,
         "--dry_run": run.dry_run,
         f"--resume {settings.checkpoint.resume}": settings.checkpoint.resume not in (None, "auto"),
@@ -175,7 +179,7 @@ def _folder(settings: Settings) -> str:
 
 def _trained(settings: Settings) -> Path:
     try:
-        return rain_classification.train(settings, is_brief=True)[0]
+        return EXPERIMENTS[settings.run.task_name](settings, is_brief=True)[0]
     except signals.Interrupted as stop:
         command = shlex.join(["python", *sys.argv])
         raise signals.Interrupted(where=stop.where, evidence=stop.evidence, next_command=command) from None

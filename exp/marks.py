@@ -46,18 +46,19 @@ def find(test: Mapping[str, Any], knowing: intervals.Draws | None, *, is_collaps
 
 
 def of_amounts(test: Mapping[str, Any], knowing: intervals.Draws | None) -> list[dict[str, str]]:
-    """Return the marks of a regression: those of its lowest threshold, and no skill where its amounts have none.
+    """Return the marks of a regression: those of its lowest threshold, and no skill where its amounts show none.
 
     Args:
-        test: scores of the test split, with those of the thresholds under `events`.
+        test: `judgement.judge_amounts` of the test split, with the yes/no scores of the thresholds under `events`.
         knowing: `beside_lead_zero` of these.
     """
     overall = test["overall"]
     found = find(test["events"], knowing, is_collapsed=overall["constant_answer"])
-    skill = overall["crps_skill_score"]
-    if skill is None or skill > 0:
+    gain = test["against"]["climatology"]["crps_skill_score"]
+    if not _is_without_gain(gain):
         return found
-    sentence = f"the amounts show no gain over climatology (CRPS skill {skill:.3f})."
+    skill = _with_interval(gain["difference"], gain["interval"])
+    sentence = f"the amounts show no real gain over climatology (CRPS skill {skill})."
     others = [mark for mark in found if mark["code"] != "NO_SKILL"]
     return [*others, asdict(Mark("NO_SKILL", sentence))]
 
@@ -110,12 +111,17 @@ def _no_skill(test: Mapping[str, Any]) -> Mark | None:
     without = []
     for reference, score in SKILL_AGAINST.items():
         found = against[reference][score]
-        if found["difference"] is None or (found["difference"] > 0 and found["is_real"] is not False):
+        if not _is_without_gain(found):
             continue
         without.append(f"{reference} (Brier skill {_with_interval(found['difference'], found['interval'])})")
     if not without:
         return None
     return Mark("NO_SKILL", f"the forecast shows no real gain over {' nor over '.join(without)}.")
+
+
+def _is_without_gain(found: Mapping[str, Any]) -> bool:
+    """True for a difference in skill that is known and not really above 0."""
+    return found["difference"] is not None and not (found["difference"] > 0 and found["is_real"] is not False)
 
 
 def _too_good(knowing: intervals.Draws | None) -> Mark | None:

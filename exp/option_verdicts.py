@@ -9,8 +9,9 @@ from typing import Any
 
 from exp.compare import alike, reading, tables
 from exp.compare.entries import Entry
-from exp.compare.judging import Judge
+from exp.compare.judging import EventJudge
 from exp.option_scores import SCORES, Outcome
+from utils.forecasts import Forecasts
 
 ORDERED_BY = "brier_skill_score"
 SHOWN = {title: SCORES[title] for title in ("Brier skill", "ROC AUC", "macro F1")}
@@ -51,7 +52,7 @@ def of(outcomes: Sequence[Outcome]) -> Verdicts:
     entries = _entries([outcome for outcome in outcomes if outcome.runs])
     if not entries:
         return Verdicts(tuple(outcomes))
-    judge = Judge(entries)
+    judge = EventJudge(entries)
     letters = [entry.name for entry in entries]
     known = [letter for letter in letters if judge.value(letter, ORDERED_BY) is not None]
     best = max(known, key=lambda letter: judge.value(letter, ORDERED_BY) or 0.0, default=letters[0])
@@ -62,7 +63,7 @@ def of(outcomes: Sequence[Outcome]) -> Verdicts:
     )
 
 
-def _judged(outcome: Outcome, judge: Judge) -> Outcome:
+def _judged(outcome: Outcome, judge: EventJudge) -> Outcome:
     letter, names = outcome.option.letter, list(SCORES.values())
     return replace(
         outcome,
@@ -71,12 +72,12 @@ def _judged(outcome: Outcome, judge: Judge) -> Outcome:
     )
 
 
-def _difference(letter: str, best: str, judge: Judge) -> dict[str, Any]:
+def _difference(letter: str, best: str, judge: EventJudge) -> dict[str, Any]:
     scores = {name: judge.difference(letter, best, name) for name in SCORES.values()}
     return {"name": letter, "from": best, "scores": scores}
 
 
-def _entries(outcomes: Sequence[Outcome]) -> list[Entry]:
+def _entries(outcomes: Sequence[Outcome]) -> list[Entry[Forecasts]]:
     """Return the test forecasts of the lowest threshold of all seeds, if they belong together."""
     paths = dict.fromkeys(Path(run) for outcome in outcomes for run in outcome.runs)
     if not paths:

@@ -16,7 +16,7 @@ from data_provider.factory import place_table
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import RainTable, table_from_dataset
 from data_provider.windows import WindowIndex, WindowSet, with_missing
-from exp import amount_scoring, scoring, settling
+from exp import amount_columns, amount_scoring, scoring, settling
 from exp.amount_forecasters import AmountForecaster
 from exp.finished_runs import is_forecast, load_forecaster, stored_settings
 from exp.forecasters import ClassForecaster
@@ -57,7 +57,7 @@ def predict(settings: Settings) -> Path:
     if own.is_regression:
         amounts = cast(AmountForecaster, forecaster).amounts(AmountWindows(windows, table))
         probability = amount_scoring.class_probabilities(amounts, table.thresholds_mm)
-        columns = amount_scoring.of_forecast(amounts)
+        columns = amount_columns.of_forecast(amounts)
     else:
         probability = settled.calibration.apply(cast(ClassForecaster, forecaster).probabilities(windows))
     stem = Path(settings.predict.output or run / f"predicted-{datetime.now():%Y%m%d-%H%M%S}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data_provider.factory import Splits
-from exp import amount_figures, amount_scoring, judging, marks, rain_classification, scoring, where_and_when
+from exp import amount_figures, amount_scoring, judging, marks, rain_classification, settling, where_and_when
 from exp.amount_forecasters import AmountForecaster
 from exp.judging import Judging
 from exp.settings import Settings
@@ -66,16 +66,7 @@ def _score_and_write(
     """Score, draw, write; scores.json comes last, since it marks a run as finished."""
     flags, n_quantiles = settings.verification, settings.regression.n_quantiles
     result = amount_scoring.evaluate(forecaster, splits, n_quantiles, flags, kept)
-    cuts = result.settled.decision.cut
-    scoring.write_probabilities(
-        folder / "predictions",
-        splits.table,
-        splits.test.index,
-        result.probability,
-        cuts,
-        result.events,
-        amounts=amount_scoring.columns(result.forecasts),
-    )
+    amount_scoring.write(folder, splits, result)
     drawn = judging.draw(
         lambda label: amount_figures.write_all(folder, history, result.forecasts, label), settings, splits
     )
@@ -88,7 +79,8 @@ def _score_and_write(
         "units": "mm in the label period",
         "quantile_levels": rain_scale.levels(n_quantiles).tolist(),
         **judging.head_of_scores(settings, splits, forecaster, history, facts),
-        "cut": cuts,
+        "cut": result.settled.decision.cut,
+        "cut_score": settling.cut_score(result.decision),
         "calibration": calibration_file.write(folder, result.settled.calibration),
         "decision": result.decision,
         "collapsed": test["overall"]["constant_answer"],

@@ -22,7 +22,7 @@ from exp.verification_config import VerificationConfig
 from models.climatology import Model as Climatology
 from models.persistence import Model as Persistence
 from utils import verification
-from utils.decision import BY_RATIO, Decision, by_score
+from utils.decision import Decision, by_score
 from utils.files import write_whole
 from utils.forecasts import REFERENCES, ClassForecasts, Forecasts, exceedances
 from utils.judgement import Terms, judge
@@ -66,7 +66,7 @@ class Evaluation:
     @property
     def cut_score(self) -> str | None:
         """The score that chose the cuts; None where a cost/loss ratio did."""
-        return None if self.decision["by"] == BY_RATIO else self.decision["by"]
+        return settling.cut_score(self.decision)
 
 
 def evaluate(

@@ -128,6 +128,12 @@ def told(settled: Decision, expenses: Mapping[str, list[dict[str, Any]]]) -> dic
     }
 
 
+def cut_score(told_decision: Mapping[str, Any]) -> str | None:
+    """Return the score that chose the cuts of a decision from `told`; None where a cost/loss ratio did."""
+    by: str = told_decision["by"]
+    return None if by == BY_RATIO else by
+
+
 def expenses(settled: Decision, splits: Mapping[str, Forecasts | ClassForecasts]) -> dict[str, list[dict[str, Any]]]:
     """Return for each split and threshold what deciding by its ratio costs; empty where the cut comes from a score."""
     if not settled.cost_loss_ratio:

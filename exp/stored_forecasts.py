@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from exp import amount_columns
 from exp.scoring import TIME_FORMAT
 from utils import run_directory
+from utils.amounts import AmountForecasts
 from utils.errors import DataError
 from utils.forecasts import Forecasts
 
@@ -43,14 +46,40 @@ def read(run: Path, split: Split = "test") -> dict[float, Forecasts]:
     }
 
 
+def read_amounts(run: Path) -> AmountForecasts | None:
+    """Read the amounts that a run forecast on its test split, in the order of `read`; None in a classification.
+
+    Raises:
+        DataError: ``RUN_WITHOUT_PREDICTIONS``, the file is missing, or an older version of the project wrote it
+            without the quantiles of climatology.
+    """
+    scores = run_directory.read_json(run / run_directory.FINISHED_FILE)
+    if not has_amounts(scores):
+        return None
+    frame = observed_cases(run)
+    n_quantiles = len(scores["quantile_levels"])
+    missing = [name for name in amount_columns.needed(n_quantiles) if name not in frame]
+    if missing:
+        raise without_predictions(run / PREDICTIONS_FILE, f"columns missing: {', '.join(missing)}")
+    return amount_columns.read(frame, n_quantiles)
+
+
+def has_amounts(scores: Mapping[str, Any]) -> bool:
+    """True for the scores.json of a regression."""
+    return scores.get("task") == "regression"
+
+
 def lacks(run: Path) -> str:
-    """Say what the test forecasts of a finished run lack for `read`; empty where they have it all."""
+    """Say what the test forecasts of a finished run lack for the two above; empty where they have it all."""
     path = run / PREDICTIONS_FILE
     if not path.is_file():
         return f"no {PREDICTIONS_FILE}"
     header = pd.read_csv(path, nrows=0)
-    thresholds = run_directory.read_json(run / run_directory.FINISHED_FILE)["threshold_mm"]
-    missing = [name for threshold in thresholds for name in _columns(threshold).values() if name not in header]
+    scores = run_directory.read_json(run / run_directory.FINISHED_FILE)
+    needed = [name for threshold in scores["threshold_mm"] for name in _columns(threshold).values()]
+    if has_amounts(scores):
+        needed += amount_columns.needed(len(scores["quantile_levels"]))
+    missing = [name for name in needed if name not in header]
     return f"{PREDICTIONS_FILE} of an earlier version without {', '.join(missing)}" if missing else ""
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from utils import rain_scale
 from utils.errors import DataError
+from utils.forecasts import REFERENCES, ReferenceName
 
 SAME_MM = 0.01
 _SERIES = ("init_time", "region", "observed")
-_FORECASTS = ("forecast", "climatology", "persistence")
+_FORECASTS = ("forecast", *REFERENCES)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,11 @@ class Amounts:
     def of_quantiles(cls, quantiles: np.ndarray) -> Amounts:
         """Take the mean of the quantiles, the midpoint rule, as the expected amount."""
         return cls(quantiles, quantiles.mean(axis=1))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Amounts]) -> Amounts:
+        """Put amounts one behind the other."""
+        return cls(np.concatenate([each.quantiles for each in parts]), np.concatenate([each.mean for each in parts]))
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -100,6 +108,17 @@ class AmountForecasts:
             amounts: Amounts = getattr(self, name)
             _require_amounts(name, np.column_stack([amounts.quantiles, amounts.mean]))
         _require_amounts("observed", np.asarray(self.observed, dtype=np.float64)[:, None])
+
+    @classmethod
+    def joined(cls, parts: Sequence[AmountForecasts]) -> AmountForecasts:
+        """Put forecasts of several runs, of as many quantiles each, one behind the other."""
+        of: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _SERIES}
+        of |= {name: Amounts.joined([getattr(part, name) for part in parts]) for name in _FORECASTS}
+        return cls(**of)
+
+    def reference(self, name: ReferenceName) -> AmountForecasts:
+        """A reference of the same cases as a forecast of its own."""
+        return replace(self, forecast=getattr(self, name))
 
     def select(self, chosen: np.ndarray) -> AmountForecasts:
         """The entries where the boolean `(N,)` is true."""

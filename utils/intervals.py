@@ -16,14 +16,15 @@ Sciences, 5.3.5; Hesterberg (2015), What teachers should know about the bootstra
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from utils.day_sums import DaySums, day_sums
+from utils.amounts import AmountForecasts
+from utils.day_sums import day_sums
 from utils.errors import UsageError
 from utils.event_scores import score as score_of
 from utils.forecasts import Forecasts
@@ -37,6 +38,37 @@ NO_DRAWS = "no draws were asked for"  # the reason stored where the intervals we
 # Means of squares or distances of ten bins: chance raises them in the record, and in draws of it once more, so that
 # the interval of a forecast that can be trusted lies wholly above the truth.
 WITHOUT_INTERVALS = ("reliability", "expected_calibration_error")
+
+
+class Sums(Protocol):
+    """What the scores of one set of forecasts can be made from, per day."""
+
+    def scores(self, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Every score for each weighting `(D, G)` of the days, `(G,)`, NaN where undefined."""
+        ...
+
+
+F = TypeVar("F", Forecasts, AmountForecasts)
+
+
+@dataclass(frozen=True)
+class Measure(Generic[F]):
+    """How forecasts of one kind are scored.
+
+    Attributes:
+        names: of their scores.
+        score: all scores of a set of forecasts on all its days, ready for JSON.
+        sums: what the scores of draws are made from.
+        without_intervals: names of scores whose draws tell nothing of the truth.
+    """
+
+    names: Sequence[str]
+    score: Callable[[F], dict[str, Any]]
+    sums: Callable[[F], Sums]
+    without_intervals: Sequence[str] = ()
+
+
+OF_EVENTS: Measure[Forecasts] = Measure(tuple(SCORES), score_of, day_sums, WITHOUT_INTERVALS)
 
 
 @dataclass(frozen=True)
@@ -63,37 +95,35 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Draws:
+class Draws(Generic[F]):
     """The scores of several forecasts on the same draws of days.
 
     Attributes:
         forecasts: name -> forecasts of the same instants.
+        measure: how they are scored.
         weights: `(D, draws)`, how often a draw holds each day; None where there are no intervals.
         n_blocks: independent blocks that the days amount to.
         why_none: why there are no intervals; empty where there are.
     """
 
-    forecasts: Mapping[str, Forecasts]
+    forecasts: Mapping[str, F]
+    measure: Measure[F]
     weights: np.ndarray | None
     n_blocks: float
     why_none: str = ""
 
     @cached_property
-    def _sums(self) -> dict[str, DaySums]:
-        return {name: day_sums(each) for name, each in self.forecasts.items()}
-
-    @cached_property
     def _values(self) -> dict[str, dict[str, Any]]:
-        return {name: score_of(each) for name, each in self.forecasts.items()}
+        return {name: self.measure.score(each) for name, each in self.forecasts.items()}
 
     @cached_property
     def _drawn(self) -> dict[str, dict[str, np.ndarray]]:
         assert self.weights is not None, "asked for where there are draws"
-        undefined = dict.fromkeys(WITHOUT_INTERVALS, np.full(self.weights.shape[1], np.nan))
-        return {name: each.scores(self.weights) | undefined for name, each in self._sums.items()}
+        undefined = dict.fromkeys(self.measure.without_intervals, np.full(self.weights.shape[1], np.nan))
+        return {name: self.measure.sums(each).scores(self.weights) | undefined for name, each in self.forecasts.items()}
 
     def scores(self, name: str) -> dict[str, Any]:
-        """What `event_scores.score` says of a forecast on all days."""
+        """All scores of a forecast on all days, ready for JSON."""
         return dict(self._values[name])
 
     def value(self, name: str, score: str) -> float | None:
@@ -113,11 +143,7 @@ class Draws:
 
     def intervals(self, name: str) -> dict[str, tuple[float, float] | None]:
         """95 % intervals of all scores of one forecast."""
-        return {score: self.interval(name, score) for score in SCORES}
-
-    def base_rates(self, name: str) -> np.ndarray | None:
-        """Share of rain observed in each draw, `(draws,)`; None where there are no intervals."""
-        return None if self.weights is None else self._sums[name].base_rate(self.weights)
+        return {score: self.interval(name, score) for score in self.measure.names}
 
     def difference(self, one: str, other: str, score: str) -> Difference:
         """A score of `one` minus that of `other`, on the same draws, with its 95 % interval."""
@@ -132,7 +158,7 @@ class Draws:
         """Score of a forecast in every draw `(draws,)`, NaN where undefined; None where there are no intervals."""
         return None if self.weights is None else self._drawn[name][score]
 
-    def difference_from(self, other: Draws, name: str, score: str) -> Difference:
+    def difference_from(self, other: Draws[F], name: str, score: str) -> Difference:
         """A score of the forecasts `name` here minus that in `other`, whose days are others and drawn by themselves.
 
         For two sets of forecasts that share no day; each needs a seed of its own, so that the draws are independent.
@@ -171,10 +197,18 @@ def difference_of(value: float, drawn: np.ndarray, n_blocks: float) -> Differenc
 
 def bootstrap(
     forecasts: Mapping[str, Forecasts], draws: int = 1000, block_days: int = BLOCK_DAYS, seed: int = 0
-) -> Draws:
+) -> Draws[Forecasts]:
+    """Draw days for yes/no forecasts; see `bootstrap_of`."""
+    return bootstrap_of(OF_EVENTS, forecasts, draws, block_days, seed)
+
+
+def bootstrap_of(
+    measure: Measure[F], forecasts: Mapping[str, F], draws: int = 1000, block_days: int = BLOCK_DAYS, seed: int = 0
+) -> Draws[F]:
     """Draw days in blocks, for the intervals of all scores of forecasts and of differences between them.
 
     Args:
+        measure: how forecasts of this kind are scored.
         forecasts: name -> forecasts, all of the same instants, in any order.
         draws: 0 makes no intervals.
         block_days: days that are drawn together, neighbours in the list of days with forecasts, which is a circle.
@@ -196,7 +230,7 @@ def bootstrap(
     elif n_blocks < LEAST_BLOCKS:
         why_none = f"{n_days} days are fewer than {LEAST_BLOCKS} blocks of {block_days} days"
     weights = None if why_none else draw_days(n_days, draws, block_days, seed)
-    return Draws(forecasts=dict(forecasts), weights=weights, n_blocks=n_blocks, why_none=why_none)
+    return Draws(forecasts=dict(forecasts), measure=measure, weights=weights, n_blocks=n_blocks, why_none=why_none)
 
 
 def draw_days(n_days: int, draws: int, block_days: int, seed: int) -> np.ndarray:
@@ -220,7 +254,7 @@ def _tail(n_blocks: float) -> float:
     return float(norm.sf(quantile))
 
 
-def _require_same_instants(forecasts: Mapping[str, Forecasts]) -> None:
+def _require_same_instants(forecasts: Mapping[str, F]) -> None:
     (first, *others) = forecasts
     wanted = _instants(forecasts[first])
     for name in others:
@@ -238,7 +272,7 @@ def _require_same_instants(forecasts: Mapping[str, Forecasts]) -> None:
             )
 
 
-def _instants(forecasts: Forecasts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _instants(forecasts: Forecasts | AmountForecasts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     time = np.asarray(forecasts.init_time).astype("datetime64[s]")
     region = np.asarray(forecasts.region).astype(str)
     order = np.lexsort((region, time))

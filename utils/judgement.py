@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from utils import intervals
+from utils.amount_sums import amount_sums
+from utils.amounts import AmountForecasts
 from utils.diebold_mariano import diebold_mariano
 from utils.forecasts import REFERENCES, ClassForecasts, Forecasts
-from utils.score_info import SCORES
+from utils.intervals import Draws, F, Measure
+from utils.regression_score_info import AMOUNT_SCORES
+from utils.regression_scores import score as amount_score
 
 FORECAST = "forecast"
 
@@ -59,36 +64,65 @@ def judge(table: Mapping[str, Any], forecasts: Forecasts | ClassForecasts, terms
         return {**table, "thresholds": thresholds}
     cuts = terms.reference_cuts[0] if terms.reference_cuts else {}
     references: dict[str, Forecasts] = {name: forecasts.reference(name, cuts.get(name, 0.5)) for name in REFERENCES}
-    drawn = intervals.bootstrap({FORECAST: forecasts, **references}, terms.draws)
+    judged = _judged(table, intervals.OF_EVENTS, {FORECAST: forecasts, **references}, terms.draws)
+    for name, reference in references.items():
+        test = diebold_mariano(forecasts, reference, terms.lead_time_hours)
+        judged["against"][name]["diebold_mariano"] = test
+    return judged
+
+
+def judge_amounts(
+    table: Mapping[str, Any], forecasts: AmountForecasts, rain_threshold_mm: float, draws: int
+) -> dict[str, Any]:
+    """Add intervals, and differences from the references, to the scores of forecast amounts.
+
+    Args:
+        table: `regression_scores.score_table` of the forecasts.
+        forecasts: the same.
+        rain_threshold_mm: from how much on the base rate counts a case as rain.
+        draws: of the bootstrap; 0 makes no intervals.
+
+    Returns:
+        The table with the same keys beside it as `judge` adds, but for the test of Diebold and Mariano.
+    """
+    references: dict[str, AmountForecasts] = {name: forecasts.reference(name) for name in REFERENCES}
+    return _judged(table, of_amounts(rain_threshold_mm), {FORECAST: forecasts, **references}, draws)
+
+
+def of_amounts(rain_threshold_mm: float) -> Measure[AmountForecasts]:
+    """How forecasts of amounts are scored; the base rate counts a case from so much rain on."""
+    return Measure(tuple(AMOUNT_SCORES), partial(amount_score, rain_threshold_mm=rain_threshold_mm), amount_sums)
+
+
+def _judged(table: Mapping[str, Any], measure: Measure[F], each: Mapping[str, F], draws: int) -> dict[str, Any]:
+    """Judge the forecast among `each` beside all others of these."""
+    drawn = intervals.bootstrap_of(measure, each, draws)
+    references = [name for name in each if name != FORECAST]
     return {
         **table,
         "overall": {**table["overall"], "intervals": _listed(drawn)},
         "by_region": {
-            name: {**scores, "intervals": _listed(_of_region(forecasts, name, terms))}
+            name: {**scores, "intervals": _listed(_of_region(measure, each[FORECAST], name, draws))}
             for name, scores in table["by_region"].items()
         },
         "why_no_intervals": drawn.why_none,
         "references": {name: drawn.scores(name) for name in references},
-        "against": {
-            name: _differences(drawn, name)
-            | {"diebold_mariano": diebold_mariano(forecasts, reference, terms.lead_time_hours)}
-            for name, reference in references.items()
-        },
+        "against": {name: _differences(drawn, name) for name in references},
     }
 
 
-def _of_region(forecasts: Forecasts, name: str, terms: Terms) -> intervals.Draws:
+def _of_region(measure: Measure[F], forecasts: F, name: str, draws: int) -> Draws[F]:
     chosen = np.asarray(forecasts.region).astype(str) == name
-    return intervals.bootstrap({FORECAST: forecasts.select(chosen)}, terms.draws)
+    return intervals.bootstrap_of(measure, {FORECAST: forecasts.select(chosen)}, draws)
 
 
-def _listed(drawn: intervals.Draws) -> dict[str, list[float] | None]:
+def _listed(drawn: Draws[F]) -> dict[str, list[float] | None]:
     """Intervals as JSON has them."""
     return {score: ends if ends is None else list(ends) for score, ends in drawn.intervals(FORECAST).items()}
 
 
-def _differences(drawn: intervals.Draws, reference: str) -> dict[str, Any]:
-    found = {score: drawn.difference(FORECAST, reference, score) for score in SCORES}
+def _differences(drawn: Draws[F], reference: str) -> dict[str, Any]:
+    found = {score: drawn.difference(FORECAST, reference, score) for score in drawn.measure.names}
     return {
         score: {
             "difference": each.value,

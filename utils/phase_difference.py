@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from utils import intervals
+from utils.day_sums import day_sums
 from utils.forecasts import Forecasts
 from utils.intervals import BLOCK_DAYS, Difference
 from utils.score_info import SCORES
@@ -48,9 +49,10 @@ def told(found: Difference) -> dict[str, Any]:
     return {"difference": found.value, "interval": found.interval, "is_real": found.is_real}
 
 
-def _base_rates(ours: intervals.Draws, theirs: intervals.Draws) -> Difference:
+def _base_rates(ours: intervals.Draws[Forecasts], theirs: intervals.Draws[Forecasts]) -> Difference:
     values = [float(np.mean(each.forecasts[""].observed)) for each in (ours, theirs)]
-    drawn = [each.base_rates("") for each in (ours, theirs)]
-    if drawn[0] is None or drawn[1] is None:
+    if ours.weights is None or theirs.weights is None:
         return Difference(values[0] - values[1], None, None, None)
-    return intervals.difference_of(values[0] - values[1], drawn[0] - drawn[1], min(ours.n_blocks, theirs.n_blocks))
+    drawn = day_sums(ours.forecasts[""]).base_rate(ours.weights)
+    drawn_theirs = day_sums(theirs.forecasts[""]).base_rate(theirs.weights)
+    return intervals.difference_of(values[0] - values[1], drawn - drawn_theirs, min(ours.n_blocks, theirs.n_blocks))

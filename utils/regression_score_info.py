@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from utils import score_rows
+from utils.judgement_text import amount_lines
 from utils.score_info import ScoreInfo
 
 _WWRP = "WWRP/WGNE Joint Working Group on Forecast Verification Research"
@@ -78,13 +79,12 @@ def format_amounts(scores: Mapping[str, Any], *, is_brief: bool = False) -> str:
 
     Args:
         scores: of one forecaster.
-        is_brief: leave out regions and months.
+        is_brief: leave out intervals and groups.
     """
     lines = [score_rows.header(_COLUMNS, "mm"), score_rows.row("all", scores["overall"], _COLUMNS)]
     lines += [score_rows.row(name, entry, _COLUMNS) for name, entry in scores["references"].items()]
     if not is_brief:
-        for group, title in (("by_region", "region"), ("by_month", "month")):
-            lines += [f"by {title}", *(score_rows.row(name, entry, _COLUMNS) for name, entry in scores[group].items())]
+        lines += ["", *amount_lines(scores), "", *score_rows.groups(scores, _COLUMNS)]
     lines.append(
         f"base: share of cases with at least {scores['overall']['rain_threshold_mm']:g} mm; SS: skill against "
         "climatology; =: constant answer; -: undefined"

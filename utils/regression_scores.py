@@ -6,52 +6,73 @@ A score that is undefined is None, never 0 or NaN. The meaning of each is in `re
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from utils.amount_sums import percentage_errors
 from utils.amounts import AmountForecasts, Amounts
-from utils.forecasts import month_of
+from utils.forecasts import REFERENCES, SEASONS, hour_of, month_of, season_of
 from utils.regression_score_info import AMOUNT_SCORES, format_amounts
 
 __all__ = ["AMOUNT_SCORES", "format_amounts", "score", "score_table", "smape"]
 
 
 def score_table(forecasts: AmountForecasts, rain_threshold_mm: float) -> dict[str, Any]:
-    """Scores overall, by region and by calendar month of init_time, and overall of both references.
+    """Scores overall, by region, and by calendar month, season and hour (UTC) of init_time, and of both references.
 
     Args:
         forecasts: of one split.
         rain_threshold_mm: from how much on the base rate counts a case as rain.
 
     Returns:
-        `{"overall": scores, "by_region": {name: scores}, "by_month": {"01": scores}, "references": {name: scores}}`.
+        `{"overall": scores, "by_region": {name: scores}, "by_month": {"01": scores}, "by_season": {"wet": scores},
+        "by_hour": {"00": scores}, "references": {name: scores}}`. A group without forecasts is not there.
     """
-    groups = {"by_region": np.asarray(forecasts.region), "by_month": month_of(forecasts.init_time)}
+    times = forecasts.init_time
     return {
         "overall": score(forecasts, rain_threshold_mm),
-        **{
-            title: {name: score(part, rain_threshold_mm) for name, part in _groups(forecasts, key)}
-            for title, key in groups.items()
-        },
-        "references": {name: score(forecasts, rain_threshold_mm, of=name) for name in ("climatology", "persistence")},
+        "by_region": score_groups(forecasts, np.asarray(forecasts.region), rain_threshold_mm),
+        "by_month": score_groups(forecasts, month_of(times), rain_threshold_mm),
+        "by_season": score_groups(forecasts, season_of(times), rain_threshold_mm, SEASONS),
+        "by_hour": score_groups(forecasts, hour_of(times), rain_threshold_mm),
+        "references": {name: score(forecasts.reference(name), rain_threshold_mm) for name in REFERENCES},
     }
 
 
-def score(forecasts: AmountForecasts, rain_threshold_mm: float, of: str = "forecast") -> dict[str, Any]:
+def score_groups(
+    forecasts: AmountForecasts, key: np.ndarray, rain_threshold_mm: float, names: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
+    """Scores of each group of forecasts alone.
+
+    Args:
+        forecasts: `N` of them.
+        key: `(N,)` name of the group each belongs to.
+        rain_threshold_mm: from how much on the base rate counts a case as rain.
+        names: the groups in their order; those without forecasts are left out. By default all, sorted.
+
+    Returns:
+        name -> scores.
+    """
+    there = np.unique(key)
+    return {
+        str(name): score(forecasts.select(key == name), rain_threshold_mm) for name in names or there if name in there
+    }
+
+
+def score(forecasts: AmountForecasts, rain_threshold_mm: float) -> dict[str, Any]:
     """All scores of one set of forecasts, ready for JSON.
 
     Args:
         forecasts: beside what fell.
         rain_threshold_mm: from how much on the base rate counts a case as rain.
-        of: `forecast`, `climatology` or `persistence`.
 
     Returns:
         `n`, `base_rate`, `rain_threshold_mm`, `mean_observed` in millimetres, `constant_answer` (the same is said every
         time, so no score of it is skill) and every name of `AMOUNT_SCORES`; None where undefined.
     """
-    amounts: Amounts = getattr(forecasts, of)
+    amounts = forecasts.forecast
     observed = np.asarray(forecasts.observed, dtype=np.float64)
     n = observed.size
     result: dict[str, Any] = {
@@ -87,9 +108,7 @@ def smape(forecast: np.ndarray, observed: np.ndarray) -> float:
         forecast: `(N,)` in millimetres, N at least 1.
         observed: `(N,)` in millimetres.
     """
-    middle = (np.abs(forecast) + np.abs(observed)) / 2
-    error = np.abs(forecast - observed)
-    return float(np.divide(error, middle, out=np.zeros(len(middle)), where=middle > 0).mean())
+    return float(percentage_errors(forecast, observed).mean())
 
 
 def _of_distribution(amounts: Amounts, observed: np.ndarray) -> dict[str, float]:
@@ -127,11 +146,6 @@ def _of_mean(mean: np.ndarray, observed: np.ndarray) -> dict[str, float | None]:
 
 def _skill(own: dict[str, float], reference: dict[str, float], name: str) -> float | None:
     return 1 - own[name] / reference[name] if reference[name] > 0 else None
-
-
-def _groups(forecasts: AmountForecasts, key: np.ndarray) -> Iterator[tuple[str, AmountForecasts]]:
-    for name in np.unique(key):
-        yield str(name), forecasts.select(key == name)
 
 
 def _number(value: float) -> float | None:

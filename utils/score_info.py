@@ -152,12 +152,6 @@ _COLUMNS = (
     ("FARatio", "false_alarm_ratio", 3), ("CSI", "critical_success_index", 3), ("PSS", "peirce_skill_score", 3),
     ("Brier", "brier_score", 3), ("BSS", "brier_skill_score", 3), ("ROCAUC", "roc_auc", 3),
 )  # fmt: skip
-# Months and hours would fill the screen; scores.json has them.
-_PRINTED_GROUPS = {"by_region": "region", "by_season": "season", "by_enso": "ENSO phase", "by_year": "year"}
-_GROUP_NAMES = {
-    "wet": "Dec-Mar", "dry": "Apr-Nov", "el_nino": "El Nino", "la_nina": "La Nina",
-}  # fmt: skip
-_MOST_ROWS = 12
 
 
 def format_table(scores: Mapping[str, Any], *, is_brief: bool = False) -> str:
@@ -210,21 +204,9 @@ def _event_lines(scores: Mapping[str, Any]) -> list[str]:
             "  ".join(f"{name:<30} {score_rows.number(overall[name], 4):>7}" for name in names[row::rows]).rstrip()
         )
     lines += ["", *judgement_lines(scores), "", *_brief_lines(scores)]
-    for group, title in _PRINTED_GROUPS.items():
-        rows_of_group = [
-            score_rows.row(_GROUP_NAMES.get(name, name), entry, _COLUMNS)
-            for name, entry in scores.get(group, {}).items()
-        ]
-        lines += _within_a_screen(title, rows_of_group)
+    lines += score_rows.groups(scores, _COLUMNS)
     lines += where_text.lines(scores)
     return [*lines, _LEGEND]
-
-
-def _within_a_screen(title: str, rows: list[str]) -> list[str]:
-    if not rows:
-        return []
-    more = [f"and {len(rows) - _MOST_ROWS} more in scores.json"] if len(rows) > _MOST_ROWS else []
-    return [f"by {title}", *rows[:_MOST_ROWS], *more]
 
 
 def _brief_lines(scores: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,12 @@ from typing import Any
 # Heading, key and decimals of a column.
 Columns = Sequence[tuple[str, str, int]]
 _WIDTH, _NAME_WIDTH = 8, 14
+# Months and hours would fill the screen; scores.json has them.
+_PRINTED_GROUPS = {"by_region": "region", "by_season": "season", "by_enso": "ENSO phase", "by_year": "year"}
+_GROUP_NAMES = {
+    "wet": "Dec-Mar", "dry": "Apr-Nov", "el_nino": "El Nino", "la_nina": "La Nina",
+}  # fmt: skip
+_MOST_ROWS = 12
 
 
 def header(columns: Columns, corner: str = "") -> str:
@@ -20,6 +26,22 @@ def row(name: str, scores: Mapping[str, Any], columns: Columns) -> str:
     label = name if len(name) < _NAME_WIDTH else name[: _NAME_WIDTH - 2] + "~"
     cells = "".join(f"{number(scores[key], decimals):>{_WIDTH}}" for _, key, decimals in columns)
     return f"{label:<{_NAME_WIDTH}}{cells}" + (" =" if scores["constant_answer"] else "")
+
+
+def groups(scores: Mapping[str, Any], columns: Columns) -> list[str]:
+    """Return the rows of all groups of a score table that fit a screen, each group below its title."""
+    lines = []
+    for group, title in _PRINTED_GROUPS.items():
+        rows = [row(_GROUP_NAMES.get(name, name), entry, columns) for name, entry in scores.get(group, {}).items()]
+        lines += _within_a_screen(title, rows)
+    return lines
+
+
+def _within_a_screen(title: str, rows: list[str]) -> list[str]:
+    if not rows:
+        return []
+    more = [f"and {len(rows) - _MOST_ROWS} more in scores.json"] if len(rows) > _MOST_ROWS else []
+    return [f"by {title}", *rows[:_MOST_ROWS], *more]
 
 
 def number(value: float | None, decimals: int) -> str:

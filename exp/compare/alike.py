@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from exp import stored_forecasts
 from exp.compare.reading import Events, StoredRun
 from utils.errors import UsageError
 from utils.forecasts import Forecasts
@@ -37,12 +36,16 @@ class Alike:
         left_out: name of run -> test windows that it has and others lack.
         reference: the run whose climatology and persistence are those of all.
         reference_difference: largest difference of any run's climatology from that.
+        amount_reference: the same for amounts; None where no run has any.
+        amount_reference_difference: of the expected amount of climatology, in millimetres.
     """
 
     runs: tuple[StoredRun, ...]
     left_out: Mapping[str, int]
     reference: StoredRun
     reference_difference: float
+    amount_reference: StoredRun | None = None
+    amount_reference_difference: float = 0.0
 
 
 def require(runs: Sequence[StoredRun], *, common_instants: bool = False, command: str = "") -> Alike:
@@ -56,11 +59,18 @@ def require(runs: Sequence[StoredRun], *, common_instants: bool = False, command
     Raises:
         UsageError: ``RUNS_DIFFER`` with a table of all differences.
     """
+    with_amounts = [run for run in runs if run.amounts is not None]
     lines = [line for name, of in PROPERTIES.items() if (line := _difference(name, runs, of))]
+    # A CRPS of more quantiles is another number for the same distribution.
+    lines += _difference("quantiles", with_amounts, lambda run: len(run.scores["quantile_levels"])).splitlines()
     keys = [keys_of(run.test) for run in runs]
     common = set(keys[0]).intersection(*keys[1:])
     if not lines:
-        lines = [*_observed(runs, "test"), *_observed(runs, "validation")]
+        lines = [
+            *_observed("observed class of test", runs, lambda run: _classes(run.test)),
+            *_observed("observed class of validation", runs, lambda run: _classes(run.validation)),
+            *_observed("observed mm of test", with_amounts, _millimetres),
+        ]
     way_out = (
         "compare runs of the same table, splits and label; train those that differ anew, with the flags of the rest"
     )
@@ -77,12 +87,7 @@ def require(runs: Sequence[StoredRun], *, common_instants: bool = False, command
             next_command=way_out,
         )
     left_out = {run.name: len(own) - len(common) for run, own in zip(runs, keys, strict=True)}
-    return _with_one_reference([_at(run, common) for run in runs], left_out)
-
-
-def _at(run: StoredRun, wanted: set[Key]) -> StoredRun:
-    """Return a run, and the runs that it was put together from, with the test instants wanted alone."""
-    return replace(run, test=select(run.test, wanted), parts=tuple(_at(part, wanted) for part in run.parts))
+    return _with_one_amount_reference(_with_one_reference([_at(run, common) for run in runs], left_out))
 
 
 def keys_of(events: Events) -> list[Key]:
@@ -93,8 +98,19 @@ def keys_of(events: Events) -> list[Key]:
 
 def select(events: Events, wanted: set[Key]) -> dict[float, Forecasts]:
     """Return the forecasts of the instants wanted."""
-    chosen = np.array([key in wanted for key in keys_of(events)], dtype=bool)
+    chosen = _chosen(events, wanted)
     return {threshold: forecasts.select(chosen) for threshold, forecasts in events.items()}
+
+
+def _chosen(events: Events, wanted: set[Key]) -> np.ndarray:
+    return np.array([key in wanted for key in keys_of(events)], dtype=bool)
+
+
+def _at(run: StoredRun, wanted: set[Key]) -> StoredRun:
+    """Return a run, and the runs that it was put together from, with the test forecasts of the instants wanted."""
+    amounts = None if run.amounts is None else run.amounts.select(_chosen(run.test, wanted))
+    parts = tuple(_at(part, wanted) for part in run.parts)
+    return replace(run, test=select(run.test, wanted), amounts=amounts, parts=parts)
 
 
 def common_validation(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], int]:
@@ -129,21 +145,25 @@ def _difference(name: str, runs: Sequence[StoredRun], of: Callable[[StoredRun], 
     return f"{name:<18} " + "; ".join(f"{value}: {', '.join(names)}" for value, names in found.items())
 
 
-def _observed(runs: Sequence[StoredRun], split: stored_forecasts.Split) -> list[str]:
+def _observed(name: str, runs: Sequence[StoredRun], of: Callable[[StoredRun], dict[Key, float]]) -> list[str]:
     """Tell where runs were told another outcome of the same instant."""
-    first, *others = (_classes(run.test if split == "test" else run.validation) for run in runs)
+    told = [of(run) for run in runs]
     lines = []
-    for run, found in zip(runs[1:], others, strict=True):
-        common = first.keys() & found.keys()
-        wrong = sorted(key for key in common if found[key] != first[key])
+    for run, found in zip(runs[1:], told[1:], strict=True):
+        common = told[0].keys() & found.keys()
+        wrong = sorted(key for key in common if found[key] != told[0][key])
         if wrong:
             examples = ", ".join(" ".join(key) for key in wrong[:FIRST_SHOWN])
-            who = f"{runs[0].name}, {run.name}"
-            lines.append(f"{'observed class':<18} {len(wrong)} of {len(common)} of {split}: {who}; {examples}")
+            lines.append(f"{name:<18} {len(wrong)} of {len(common)}: {runs[0].name}, {run.name}; {examples}")
     return lines
 
 
-def _classes(events: Events) -> dict[Key, int]:
+def _millimetres(run: StoredRun) -> dict[Key, float]:
+    """Return the observed amount of every instant of a run with amounts."""
+    return {} if run.amounts is None else dict(zip(keys_of(run.test), run.amounts.observed.tolist(), strict=True))
+
+
+def _classes(events: Events) -> dict[Key, float]:
     """Return the observed class of every instant; nothing for a split that was not read."""
     if not events:
         return {}
@@ -167,8 +187,7 @@ def _with_one_reference(runs: list[StoredRun], left_out: Mapping[str, int]) -> A
     A longer context costs a run its first training windows, so the climatologies differ by a hair, and skill against
     two climatologies could not be compared.
     """
-    itself = [run for run in runs if run.model == "climatology"]
-    best = max(itself or runs, key=lambda run: run.config["splits"]["windows"]["train"])
+    best = _of_most_windows(runs)
     difference = 0.0
     shared = []
     for run in runs:
@@ -180,3 +199,27 @@ def _with_one_reference(runs: list[StoredRun], left_out: Mapping[str, int]) -> A
         shared.append(replace(run, test=events))
     reference = next(run for run in shared if run.path == best.path)
     return Alike(tuple(shared), left_out, reference, difference)
+
+
+def _with_one_amount_reference(same: Alike) -> Alike:
+    """Give all amounts the references of one run too, among those that have amounts."""
+    with_amounts = [run for run in same.runs if run.amounts is not None]
+    if not with_amounts:
+        return same
+    best = _of_most_windows(with_amounts)
+    theirs, difference = best.amounts, 0.0
+    assert theirs is not None
+    shared = []
+    for run in same.runs:
+        own = run.amounts
+        if own is not None:
+            difference = max(difference, float(np.abs(own.climatology.mean - theirs.climatology.mean).max()))
+            own = replace(own, climatology=theirs.climatology, persistence=theirs.persistence)
+        shared.append(replace(run, amounts=own))
+    return replace(same, runs=tuple(shared), amount_reference=best, amount_reference_difference=difference)
+
+
+def _of_most_windows(runs: Sequence[StoredRun]) -> StoredRun:
+    """Return the run whose references are taken for all."""
+    itself = [run for run in runs if run.model == "climatology"]
+    return max(itself or runs, key=lambda run: run.config["splits"]["windows"]["train"])

@@ -21,12 +21,17 @@ bool | null, "in_every_seed": bool | null}`:
         differences     [{"name", "from", "scores": {score: difference}, "diebold_mariano": {..} | null}]
         ensemble        null, or {"n_validation", "left_out", "against_equal_weights": difference,
                          "members": [{"name", "weight", "marks", "contribution": difference, "verdict"}]}
+    amounts         null without a regression, else
+        n, mean_observed (mm), quantiles, without [names of those that forecast no amounts], best, against
+        references      {"from": run, "largest_difference": of any run's own expected climatology from this one, mm}
+        table, differences    as of an event, best CRPS first, without what is of cuts and of two Brier scores alone
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -35,9 +40,12 @@ from exp.compare import costs, ensemble, entries, groups
 from exp.compare.alike import Alike
 from exp.compare.entries import Entry
 from exp.compare.groups import Group
-from exp.compare.judging import COLUMNS, Judge, better
+from exp.compare.judging import EventJudge, Judge
+from exp.compare.shape import AMOUNT, EVENT, Shape
 from exp.scoring import ERA5_ATTRIBUTION
 from utils.forecasts import REFERENCES
+from utils.intervals import F
+from utils.judgement import of_amounts
 
 MEANING = (
     "of the score on other days like these: days are drawn in blocks, all regions and hours of a day together, the "
@@ -65,6 +73,7 @@ def of(alike: Alike, *, against: str | None = None, with_ensemble: bool = False,
     reference = against if against in stored or against is None else groups.named(together, against, stored)
     judged = [_event(together, alike, threshold, reference, with_ensemble) for threshold in first.test]
     events, settings = [event for event, _ in judged], judged[0][1]
+    amounts = _amounts(together, alike, reference) if alike.amount_reference else None
     return {
         "command": command,
         "made_at": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -86,6 +95,7 @@ def of(alike: Alike, *, against: str | None = None, with_ensemble: bool = False,
         "interval": {**settings, "of": MEANING},
         "models": [_model(group) for group in together],
         "events": events,
+        "amounts": amounts,
     }
 
 
@@ -109,33 +119,61 @@ def _event(
     mixed = ensemble.build(together, threshold) if with_ensemble else None
     shown = [*compared, *(mixed.entries if mixed else ())]
     lead = alike.reference.scores["lead_time_hours"]
-    judge = Judge([*compared, *(mixed.all_entries if mixed else ())], lead_time_hours=lead)
-    table = sorted((_row(entry, judge) for entry in shown), key=lambda row: better(row["scores"], "brier_score"))
-    # An ensemble is made of the others, so it is compared with them and none of them with it.
-    single = [row for row in table if row["kind"] != "ensemble"]
-    best = single[0]["name"]
-    chosen = against or next(row["name"] for row in single if row["kind"] == "reference")
+    judge = EventJudge([*compared, *(mixed.all_entries if mixed else ())], lead_time_hours=lead)
     marks = {group.name: costs.marks_of(group) for group in together}
     observed = np.asarray(compared[0].forecasts[0].observed)
     return {
         "threshold_mm": threshold,
         "n": len(observed),
         "base_rate": float(observed.mean()),
-        "best": best,
-        "against": chosen,
-        "table": table,
-        "differences": [
-            _differences(row["name"], other, judge)
-            for other in dict.fromkeys((chosen, best))
-            for row in table
-            if row["name"] != other
-        ],
+        **_judged(EVENT, shown, judge, against),
         "ensemble": ensemble.content(mixed, judge, marks) if mixed else None,
     }, judge.settings
 
 
-def _row(entry: Entry, judge: Judge) -> dict[str, Any]:
-    names = list(COLUMNS.values())
+def _amounts(together: Sequence[Group], alike: Alike, against: str | None) -> dict[str, Any]:
+    reference = alike.amount_reference
+    assert reference is not None, "asked for where there is one"
+    theirs = entries.amounts_of(reference)
+    shown = entries.of_amounts([group for group in together if group.has_amounts], theirs)
+    judge = Judge(of_amounts(reference.scores["threshold_mm"][0]), shown)
+    return {
+        "n": len(theirs.observed),
+        "mean_observed": float(theirs.observed.mean()),
+        "quantiles": theirs.forecast.quantiles.shape[1],
+        "without": [group.name for group in together if not group.has_amounts],
+        "references": {"from": reference.name, "largest_difference": alike.amount_reference_difference},
+        **_judged(AMOUNT, shown, judge, against),
+    }
+
+
+def _judged(shape: Shape, shown: Sequence[Entry[F]], judge: Judge[F], against: str | None) -> dict[str, Any]:
+    """Return the table of forecasts and their differences from the best one and from `against`.
+
+    Where `against` is not among them, such as a classification where amounts are compared, it is the best reference.
+    """
+    rows = [_row(entry, judge, shape) for entry in shown]
+    table = sorted(rows, key=lambda row: inf if row["scores"][shape.order] is None else row["scores"][shape.order])
+    # An ensemble is made of the others, so it is compared with them and none of them with it.
+    single = [row for row in table if row["kind"] != "ensemble"]
+    best = single[0]["name"]
+    is_there = any(row["name"] == against for row in single)
+    chosen = against if is_there else next(row["name"] for row in single if row["kind"] == "reference")
+    return {
+        "best": best,
+        "against": chosen,
+        "table": table,
+        "differences": [
+            _differences(row["name"], other, judge, shape)
+            for other in dict.fromkeys((chosen, best))
+            for row in table
+            if row["name"] != other
+        ],
+    }
+
+
+def _row(entry: Entry[F], judge: Judge[F], shape: Shape) -> dict[str, Any]:
+    names = list(shape.columns.values())
     return {
         "name": entry.name,
         "kind": entry.kind,
@@ -148,12 +186,12 @@ def _row(entry: Entry, judge: Judge) -> dict[str, Any]:
     }
 
 
-def _differences(name: str, other: str, judge: Judge) -> dict[str, Any]:
+def _differences(name: str, other: str, judge: Judge[F], shape: Shape) -> dict[str, Any]:
     return {
         "name": name,
         "from": other,
-        "scores": {score: judge.difference(name, other, score) for score in COLUMNS.values()},
-        "diebold_mariano": judge.diebold_mariano(name, other),
+        "scores": {score: judge.difference(name, other, score) for score in shape.columns.values()},
+        **judge.tests(name, other),
     }
 
 

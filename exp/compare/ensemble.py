@@ -15,7 +15,7 @@ import numpy as np
 from exp.compare import alike, weights
 from exp.compare.entries import Entry, mean_probability
 from exp.compare.groups import Group
-from exp.compare.judging import Judge
+from exp.compare.judging import EventJudge
 from exp.compare.reading import StoredRun
 from utils import verification
 from utils.errors import UsageError
@@ -43,13 +43,13 @@ class Ensemble:
 
     members: tuple[str, ...]
     weights: np.ndarray
-    entries: tuple[Entry, Entry]
-    without: dict[str, Entry]
+    entries: tuple[Entry[Forecasts], Entry[Forecasts]]
+    without: dict[str, Entry[Forecasts]]
     n_validation: int
     left_out: int
 
     @property
-    def all_entries(self) -> list[Entry]:
+    def all_entries(self) -> list[Entry[Forecasts]]:
         """Everything that has to be judged on the same draws."""
         return [*self.entries, *self.without.values()]
 
@@ -104,7 +104,7 @@ def build(groups: Sequence[Group], threshold: float) -> Ensemble:
     )
 
 
-def content(ensemble: Ensemble, judge: Judge, marks: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def content(ensemble: Ensemble, judge: EventJudge, marks: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Return weights and contributions as plain values for JSON.
 
     Args:

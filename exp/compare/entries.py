@@ -1,23 +1,25 @@
-"""What stands in the table of one event: every group with the forecasts of its seeds, and the two plain references."""
+"""What stands in a table: every group with the forecasts of its seeds, and the two plain references."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal
 
 import numpy as np
 
 from exp.compare.alike import Alike
 from exp.compare.groups import Group
 from exp.compare.reading import StoredRun
+from utils.amounts import AmountForecasts
 from utils.forecasts import REFERENCES, Forecasts, ReferenceName
+from utils.intervals import F
 
 Kind = Literal["model", "reference", "ensemble"]
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Generic[F]):
     """One line of the table.
 
     Attributes:
@@ -29,27 +31,52 @@ class Entry:
 
     name: str
     kind: Kind
-    forecasts: tuple[Forecasts, ...]
+    forecasts: tuple[F, ...]
     seeds: tuple[int, ...] = ()
 
 
-def of_event(groups: Sequence[Group], alike: Alike, threshold: float) -> list[Entry]:
-    """Return the entries of one threshold; climatology and persistence are made where no run of them is among them."""
+def of_event(groups: Sequence[Group], alike: Alike, threshold: float) -> list[Entry[Forecasts]]:
+    """Return the entries of one threshold; climatology and persistence are made where no run of them is among them.
+
+    A regression by climatology or persistence is not among them: its chances are read off a few quantiles, and those
+    that its run has stored as the references of everybody are exact.
+    """
+    own = [group for group in groups if not (group.has_amounts and group.model in REFERENCES)]
+    return _entries(
+        own, lambda run: run.test[threshold], lambda name: stored_reference(alike.reference, threshold, name)
+    )
+
+
+def of_amounts(groups: Sequence[Group], reference: AmountForecasts) -> list[Entry[AmountForecasts]]:
+    """Return the entries of the table of amounts.
+
+    Args:
+        groups: those that have amounts.
+        reference: amounts of the run whose references are those of all.
+    """
+    return _entries(groups, amounts_of, reference.reference)
+
+
+def amounts_of(run: StoredRun) -> AmountForecasts:
+    """Return the amounts of a run that has them."""
+    assert run.amounts is not None, "asked for of a regression"
+    return run.amounts
+
+
+def _entries(
+    groups: Sequence[Group], of_run: Callable[[StoredRun], F], stored: Callable[[ReferenceName], F]
+) -> list[Entry[F]]:
     entries = [
         Entry(
             group.name,
             "reference" if group.is_reference else "model",
-            tuple(run.test[threshold] for run in group.runs),
+            tuple(of_run(run) for run in group.runs),
             tuple(group.seeds),
         )
         for group in groups
     ]
     there = {group.name for group in groups}
-    return entries + [
-        Entry(name, "reference", (stored_reference(alike.reference, threshold, name),))
-        for name in REFERENCES
-        if name not in there
-    ]
+    return entries + [Entry(name, "reference", (stored(name),)) for name in REFERENCES if name not in there]
 
 
 def stored_reference(run: StoredRun, threshold: float, name: ReferenceName) -> Forecasts:
@@ -60,6 +87,7 @@ def stored_reference(run: StoredRun, threshold: float, name: ReferenceName) -> F
     if run.parts:
         return Forecasts.joined([stored_reference(part, threshold, name) for part in run.parts])
     test = run.scores["test"]
+    test = test.get("events", test)
     scores = test.get("thresholds", {}).get(f"{threshold:g} mm", test)
     cut = scores.get("references", {}).get(name, {}).get("cut", 0.5)
     return run.test[threshold].reference(name, cut)

@@ -13,6 +13,7 @@ from typing import Any
 
 from exp.compare.reading import YEARS, StoredRun
 from utils import run_directory
+from utils.amounts import AmountForecasts
 from utils.errors import UsageError
 from utils.forecasts import Forecasts
 
@@ -57,8 +58,15 @@ def _one(parts: Sequence[StoredRun]) -> StoredRun:
         config={**last.config, "flags": flags, "splits": splits},
         test={threshold: Forecasts.joined([part.test[threshold] for part in parts]) for threshold in last.test},
         validation={},
+        amounts=_amounts(parts),
         parts=tuple(parts),
     )
+
+
+def _amounts(parts: Sequence[StoredRun]) -> AmountForecasts | None:
+    """Return the amounts of all years; None of classifications."""
+    found = [part.amounts for part in parts if part.amounts is not None]
+    return AmountForecasts.joined(found) if found else None
 
 
 def _marks(parts: Sequence[StoredRun]) -> list[dict[str, str]]:

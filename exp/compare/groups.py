@@ -38,6 +38,11 @@ class Group:
         return self.model in models.names() and models.kind(self.model) == "reference"
 
     @property
+    def has_amounts(self) -> bool:
+        """True for regressions."""
+        return self.runs[0].amounts is not None
+
+    @property
     def seeds(self) -> list[int]:
         """The seeds, in the order of the runs."""
         return [run.seed for run in self.runs]

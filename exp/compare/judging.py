@@ -8,43 +8,37 @@ stands beside it.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Generic
 
 import numpy as np
 
 from exp.compare.entries import Entry
 from utils import intervals
 from utils.diebold_mariano import diebold_mariano
-
-# Title and name of every score of the table, in the order of its columns.
-COLUMNS = {
-    "accuracy": "accuracy",
-    "macro F1": "macro_f1",
-    "MCC": "matthews_correlation",
-    "PSS": "peirce_skill_score",
-    "ROC AUC": "roc_auc",
-    "Brier": "brier_score",
-    "Brier skill": "brier_skill_score",
-}
-LOWER_IS_BETTER = ("brier_score",)
+from utils.forecasts import Forecasts
+from utils.intervals import Draws, F, Measure
 
 
-class Judge:
+class Judge(Generic[F]):
     """Judges entries on the same instants.
 
     Args:
+        measure: how their forecasts are scored.
         entries: each with a name of its own.
-        lead_time_hours: from init_time to the end of the label period.
     """
 
-    def __init__(self, entries: Sequence[Entry], *, lead_time_hours: int = 24) -> None:
+    def __init__(self, measure: Measure[F], entries: Sequence[Entry[F]]) -> None:
         self._parts = {
             entry.name: [f"{entry.name}/{number}" for number in range(len(entry.forecasts))] for entry in entries
         }
-        self._lead_time_hours = lead_time_hours
-        self.draws = intervals.bootstrap(
-            {part: one for entry in entries for part, one in zip(self._parts[entry.name], entry.forecasts, strict=True)}
+        self.draws: Draws[F] = intervals.bootstrap_of(
+            measure,
+            {
+                part: one
+                for entry in entries
+                for part, one in zip(self._parts[entry.name], entry.forecasts, strict=True)
+            },
         )
 
     def value(self, name: str, score: str) -> float | None:
@@ -56,13 +50,8 @@ class Judge:
         return [self.draws.value(part, score) for part in self._parts[name]]
 
     def facts(self, name: str) -> dict[str, Any]:
-        """Return cut, share of rain said and whether it is a constant answer, for each seed."""
-        own = [self.draws.scores(part) for part in self._parts[name]]
-        return {
-            "cut": [each["cut"] for each in own],
-            "predicted_rain_share": [each["predicted_rain_share"] for each in own],
-            "constant_answer": any(each["constant_answer"] for each in own),
-        }
+        """Return whether it is a constant answer, in one seed at least."""
+        return {"constant_answer": any(each["constant_answer"] for each in self._scores(name))}
 
     def interval(self, name: str, score: str) -> list[float] | None:
         """Return the 95 % interval of the mean over the seeds; None where there is none, or a seed has no score."""
@@ -94,12 +83,9 @@ class Judge:
             "in_every_seed": _in_every_seed(self.of_seeds(one, score), self.of_seeds(other, score)),
         }
 
-    def diebold_mariano(self, one: str, other: str) -> dict[str, Any] | None:
-        """Return the test of Diebold and Mariano; None where a side is several seeds, for it is of two forecasts."""
-        if len(self._parts[one]) > 1 or len(self._parts[other]) > 1:
-            return None
-        mine, theirs = (self.draws.forecasts[self._parts[name][0]] for name in (one, other))
-        return diebold_mariano(mine, theirs, self._lead_time_hours)
+    def tests(self, one: str, other: str) -> dict[str, Any]:  # noqa: ARG002 - there is none for every kind
+        """Return what else tells two forecasts apart, by name."""
+        return {}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -110,6 +96,9 @@ class Judge:
             "block_days": intervals.BLOCK_DAYS,
             "why_none": self.draws.why_none,
         }
+
+    def _scores(self, name: str) -> list[dict[str, Any]]:
+        return [self.draws.scores(part) for part in self._parts[name]]
 
     def _drawn(self, name: str, score: str) -> np.ndarray | None:
         """Return the mean over the seeds of a score in every draw."""
@@ -122,6 +111,31 @@ class Judge:
         return None if ends is None else list(ends)
 
 
+class EventJudge(Judge[Forecasts]):
+    """Judges yes/no forecasts.
+
+    Args:
+        entries: each with a name of its own.
+        lead_time_hours: from init_time to the end of the label period.
+    """
+
+    def __init__(self, entries: Sequence[Entry[Forecasts]], *, lead_time_hours: int = 24) -> None:
+        super().__init__(intervals.OF_EVENTS, entries)
+        self._lead_time_hours = lead_time_hours
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """Return cut and share of rain said for each seed, and whether it is a constant answer in one."""
+        own = {key: [each[key] for each in self._scores(name)] for key in ("cut", "predicted_rain_share")}
+        return own | super().facts(name)
+
+    def tests(self, one: str, other: str) -> dict[str, Any]:
+        """Return the test of Diebold and Mariano; None where a side is several seeds, for it is of two forecasts."""
+        if len(self._parts[one]) > 1 or len(self._parts[other]) > 1:
+            return {"diebold_mariano": None}
+        mine, theirs = (self.draws.forecasts[self._parts[name][0]] for name in (one, other))
+        return {"diebold_mariano": diebold_mariano(mine, theirs, self._lead_time_hours)}
+
+
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.mean(known) if len(known) == len(values) else None
@@ -132,11 +146,3 @@ def _in_every_seed(mine: Sequence[float | None], theirs: Sequence[float | None])
     if len(one) < len(mine) or len(other) < len(theirs) or max(len(one), len(other)) < 2:
         return None
     return min(one) > max(other) or max(one) < min(other)
-
-
-def better(scores: Mapping[str, float | None], name: str) -> float:
-    """Return a key that sorts the best value of a score first and undefined ones last."""
-    value = scores[name]
-    if value is None:
-        return float("inf")
-    return value if name in LOWER_IS_BETTER else -value

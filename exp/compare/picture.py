@@ -1,4 +1,4 @@
-"""Brier skill and ROC AUC of all models with their intervals, one below the other."""
+"""The skill of all models with its intervals, one below the other."""
 
 from __future__ import annotations
 
@@ -6,39 +6,48 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exp.compare.shape import AMOUNT, EVENT, Shape
 from exp.drawing import BLUE, GREEN, GREY, INK, ORANGE, new_figure, save
 from exp.scoring import ERA5_ATTRIBUTION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Title, score, and the value of a forecast without skill.
-PANELS = (("Brier skill", "brier_skill_score", 0.0), ("ROC AUC", "roc_auc", 0.5))
 COLOURS = {"model": BLUE, "reference": ORANGE, "ensemble": GREEN}
 ROW_INCHES, MARGIN_INCHES = 0.34, 0.9
 
 
-def draw(path: Path, content: Mapping[str, Any], event: Mapping[str, Any]) -> Path:
+def draw_event(path: Path, content: Mapping[str, Any], event: Mapping[str, Any]) -> Path:
+    """Draw Brier skill and ROC AUC of one event of a comparison; see `draw`."""
+    facts = f"base rate {event['base_rate']:.3f}, rain ≥ {event['threshold_mm']:g} mm"
+    return draw(path, content, event, EVENT, facts)
+
+
+def draw_amounts(path: Path, content: Mapping[str, Any], amounts: Mapping[str, Any]) -> Path:
+    """Draw the CRPS skill of the amounts of a comparison; see `draw`."""
+    return draw(path, content, amounts, AMOUNT, f"mean rain {amounts['mean_observed']:.2f} mm")
+
+
+def draw(path: Path, content: Mapping[str, Any], part: Mapping[str, Any], shape: Shape, facts: str) -> Path:
     """Draw a point for each model and score with its 95 % interval; single seeds are small marks on the same line.
 
     Args:
         path: PNG to write.
         content: of the comparison.
-        event: one of its events.
+        part: its amounts, or one of its events.
+        shape: which scores are drawn.
+        facts: what the title says of the cases.
     """
-    rows = event["table"][::-1]
-    height = 1.0 + len(PANELS) * (MARGIN_INCHES + ROW_INCHES * len(rows))
-    figure, panels = new_figure(7.6, height, len(PANELS))
-    for axes, (title, score, without_skill) in zip(panels, PANELS, strict=True):
+    rows = part["table"][::-1]
+    height = 1.0 + len(shape.drawn) * (MARGIN_INCHES + ROW_INCHES * len(rows))
+    figure, panels = new_figure(7.6, height, len(shape.drawn))
+    for axes, (title, (score, without_skill)) in zip(panels, shape.drawn.items(), strict=True):
         _panel(axes, rows, score, without_skill)
         axes.set_xlabel(f"{title}: dashed line without skill")
-    facts = (
-        f"N = {event['n']:,}, base rate {event['base_rate']:.3f}, rain ≥ {event['threshold_mm']:g} mm; 95 % intervals"
-    )
     data = "synthetic data, not ERA5" if content["synthetic"] else ERA5_ATTRIBUTION
     splits = content["splits"]
     label = f"test {splits['test_first'][:10]} to {splits['test_last'][:10]}\n{data}"
-    return save(figure, panels[0], path, "Comparison", facts, label)
+    return save(figure, panels[0], path, "Comparison", f"N = {part['n']:,}, {facts}; 95 % intervals", label)
 
 
 def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]], score: str, without_skill: float) -> None:

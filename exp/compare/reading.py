@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from exp.finished_runs import task_of
 from exp.resume import OF_NO_CONSEQUENCE
 from exp.stored_forecasts import SCORED_AGAIN
 from utils import run_directory
+from utils.amounts import AmountForecasts
 from utils.errors import ForeseenError, UsageError, join
 from utils.forecasts import Forecasts
 
@@ -31,7 +32,7 @@ Events = Mapping[float, Forecasts]
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A finished run of a classifier.
+    """A finished run that says whether it rains, of a classification or a regression.
 
     Attributes:
         path: where its scores and forecasts are: the run directory, or a folder `scored-<time>` in it.
@@ -39,6 +40,7 @@ class StoredRun:
         config: content of config.json.
         test: threshold in millimetres -> test forecasts.
         validation: the same of the validation split; empty where nobody asked for it.
+        amounts: test forecasts in millimetres, in the order of `test`; None of a classification.
         parts: the runs that it was put together from, one for each test year; empty for a single run.
     """
 
@@ -47,6 +49,7 @@ class StoredRun:
     config: Mapping[str, Any]
     test: Events
     validation: Events = field(default_factory=dict)
+    amounts: AmountForecasts | None = None
     parts: tuple[StoredRun, ...] = ()
 
     @property
@@ -91,8 +94,10 @@ def home_of(path: Path) -> Path:
 
 
 def flags_but_seed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the flags in config.json that have a consequence for the numbers, but for the seed."""
-    return {name: value for name, value in config["flags"].items() if name not in _TELLS_NO_RUNS_APART}
+    """Return the task and the flags in config.json that have a consequence for the numbers, but for the seed."""
+    flags = config["flags"]
+    own = {name: value for name, value in flags.items() if name not in _TELLS_NO_RUNS_APART}
+    return {"task_name": task_of(flags)} | own
 
 
 def paths_of(words: Sequence[str]) -> list[Path]:
@@ -118,13 +123,14 @@ def paths_of(words: Sequence[str]) -> list[Path]:
 def newest_of_each_model(folder: Path) -> list[Path]:
     """Return, for each model in the folder of one experiment, its newest finished run and those of its other seeds.
 
-    In the folder of `--cross_validate` these are the runs of all years.
+    A classification and a regression of one model are two; in the folder of `--cross_validate` these are the runs of
+    all years.
 
     Raises:
-        UsageError: the folder holds no finished run of a classifier, or one whose description cannot be read.
+        UsageError: the folder holds no finished run about rain, or one whose description cannot be read.
     """
     found: dict[tuple[Any, ...], Path] = {}
-    flags: dict[str, dict[str, Any]] = {}
+    flags: dict[tuple[str, str], dict[str, Any]] = {}
     others: Counter[str] = Counter()
     for run in run_directory.finished_runs(str(folder.parent)):
         if run.parent != folder:
@@ -134,9 +140,10 @@ def newest_of_each_model(folder: Path) -> list[Path]:
             others[task_of(config["flags"])] += 1
             continue
         mine = flags_but_seed(config)
+        kind = mine["task_name"], mine["model"]
         year = {name: mine.pop(name, None) for name in YEARS} if run_directory.is_fold(run) else {}
-        if flags.setdefault(mine["model"], mine) == mine:
-            found.setdefault((mine["model"], scores["seed"], *year.values()), run)
+        if flags.setdefault(kind, mine) == mine:
+            found.setdefault((*kind, scores["seed"], *year.values()), run)
     if not found:
         raise _nothing_in(folder, others)
     if others:
@@ -149,7 +156,7 @@ def _counted(others: Counter[str]) -> str:
 
 
 def _nothing_in(folder: Path, others: Counter[str]) -> UsageError:
-    """Return what is to be said of a folder without a classifier; `others` counts its runs of other tasks."""
+    """Return what is to be said of a folder without a run about rain; `others` counts its runs of other tasks."""
     if not others:
         experiments = sorted({run.parent for run in run_directory.finished_runs(str(folder))} - {folder})
         return UsageError(
@@ -168,8 +175,8 @@ def _nothing_in(folder: Path, others: Counter[str]) -> UsageError:
         "The finished runs in this folder do not say whether it rains, so they have no scores of events.",
         where=str(folder),
         evidence=_counted(others),
-        next_command="name a folder with runs of --task_name classification; what these runs are worth is in the "
-        "scores.json of each",
+        next_command="name a folder with runs of --task_name classification or regression; what these runs are worth "
+        "is in the scores.json of each",
     )
 
 
@@ -187,7 +194,7 @@ def read_all(paths: Sequence[Path], *, with_validation: bool = False) -> list[St
         with_validation: read the validation forecasts too.
 
     Raises:
-        UsageError: one is no finished run of a classifier, or two are one seed of the same flags.
+        UsageError: one is no finished run about rain, or two are one seed of the same flags.
         DataError: ``RUN_WITHOUT_PREDICTIONS``; whatever else is wrong with any of them is in the same message.
     """
     runs: list[StoredRun] = []
@@ -207,7 +214,7 @@ def read(path: Path, *, with_validation: bool = False) -> StoredRun:
     """Read one run.
 
     Raises:
-        UsageError: it is no finished run of a classifier.
+        UsageError: it is no finished run about rain.
         DataError: ``RUN_WITHOUT_PREDICTIONS``.
     """
     scores, config = _description(path)
@@ -220,16 +227,18 @@ def read(path: Path, *, with_validation: bool = False) -> StoredRun:
             next_command="leave it out",
         )
     wanted: list[stored_forecasts.Split] = ["test", "validation"] if with_validation else ["test"]
-    found: dict[str, Events] = {}
+    ways: dict[str, Callable[[], Any]] = {split: partial(stored_forecasts.read, path, split) for split in wanted}
+    ways["amounts"] = partial(stored_forecasts.read_amounts, path)
+    found: dict[str, Any] = {}
     errors: list[ForeseenError] = []
-    for split in wanted:
+    for what, read_it in ways.items():
         try:
-            found[split] = stored_forecasts.read(path, split)
+            found[what] = read_it()
         except ForeseenError as error:
             errors.append(error)
     if errors:
         raise join(errors)
-    return StoredRun(path, scores, config, found["test"], found.get("validation", {}))
+    return StoredRun(path, scores, config, **found)
 
 
 def _description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -268,11 +277,13 @@ def _missing(scores: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     needed = ({"model"} - config["flags"].keys()) | ({"model"} - scores.keys())
     if _says_whether_it_rains(config):
         needed |= NEEDED_SCORES - scores.keys() | NEEDED_CONFIG - config.keys()
+    if stored_forecasts.has_amounts(scores):
+        needed |= {"quantile_levels"} - scores.keys()
     return sorted(needed)
 
 
 def _says_whether_it_rains(config: Mapping[str, Any]) -> bool:
-    return task_of(config["flags"]) == "classification"
+    return task_of(config["flags"]) in ("classification", "regression")
 
 
 def _twins(runs: Sequence[StoredRun]) -> list[UsageError]:

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exp.compare.content import marked
-from exp.compare.judging import COLUMNS
+from exp.compare.shape import AMOUNT, EVENT, Shape
 from exp.units import duration, size
 
 CONSTANT = "="
-DIFFERENCES = {"Brier skill": "brier_skill_score", "ROC AUC": "roc_auc"}
+ENDS = ("_low", "_high")
 Content = Mapping[str, Any]
 Cells = Sequence[Sequence[str]]
 
@@ -20,36 +20,55 @@ Cells = Sequence[Sequence[str]]
 def text(content: Content) -> str:
     """Return everything a terminal shows of a comparison."""
     lines = heading(content)
-    for event in content["events"]:
-        lines += [*_event_heading(content, event), *_plain(_score_cells(content, event)), "", *sentences(event), ""]
+    for shape, part, title in _parts(content):
+        lines += [*title, *_plain(_score_cells(content, part, shape)), "", *sentences(part, shape), ""]
     return "\n".join([*lines, *_plain(_cost_cells(content)), "", *notes(content)])
 
 
 def markdown(content: Content) -> str:
     """Return the same as a page of Markdown."""
     lines = ["# Comparison", "", *_list(heading(content))]
-    for event in content["events"]:
-        lines += ["", *_event_heading(content, event), "", *_pipes(_score_cells(content, event)), ""]
-        lines += _list(sentences(event))
+    for shape, part, title in _parts(content):
+        lines += ["", *_list(title), "", *_pipes(_score_cells(content, part, shape)), ""]
+        lines += _list(sentences(part, shape))
     return "\n".join([*lines, "", *_pipes(_cost_cells(content)), "", *_list(notes(content))]) + "\n"
 
 
 def comma_separated(content: Content) -> str:
-    """Return one line for each threshold and model: every score with both ends of its interval, at full precision."""
+    """Return one line for each threshold and model: every score with both ends of its interval, at full precision.
+
+    Lines of amounts come first, where there are any: they have no threshold and no yes/no scores.
+    """
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    names = [f"{score}{ending}" for score in COLUMNS.values() for ending in ("", "_low", "_high")]
-    writer.writerow(["threshold_mm", "name", "kind", "seeds", "n", "base_rate", "constant_answer", *names])
-    for event in content["events"]:
-        for row in event["table"]:
-            values = [
-                value for score in COLUMNS.values() for value in (row["scores"][score], *_ends(row["intervals"][score]))
-            ]
-            own = [row["name"], row["kind"], " ".join(map(str, row["seeds"]))]
-            writer.writerow(
-                [event["threshold_mm"], *own, event["n"], event["base_rate"], row["constant_answer"], *values]
-            )
+    parts = _parts(content)
+    scores = dict.fromkeys(score for shape, _, _ in reversed(parts) for score in shape.columns.values())
+    facts = ["threshold_mm", "name", "kind", "seeds", "n", "base_rate", "constant_answer"]
+    names = [f"{score}{ending}" for score in scores for ending in ("", *ENDS)]
+    writer = csv.DictWriter(file, [*facts, *names], lineterminator="\n")
+    writer.writeheader()
+    for shape, part, _ in parts:
+        about = {name: part.get(name) for name in ("threshold_mm", "n", "base_rate")}
+        for row in part["table"]:
+            own = {name: row[name] for name in ("name", "kind", "constant_answer")}
+            writer.writerow(about | own | {"seeds": " ".join(map(str, row["seeds"]))} | _values(row, shape))
     return file.getvalue()
+
+
+def _parts(content: Content) -> list[tuple[Shape, Mapping[str, Any], list[str]]]:
+    """Return the shape, the content and the heading of every table."""
+    amounts = content["amounts"]
+    first = [(AMOUNT, amounts, _amount_heading(amounts))] if amounts else []
+    return [*first, *((EVENT, event, _event_heading(content, event)) for event in content["events"])]
+
+
+def _values(row: Mapping[str, Any], shape: Shape) -> dict[str, float | None]:
+    """Return every score of a row with both ends of its interval, by column."""
+    found: dict[str, float | None] = {}
+    for score in shape.columns.values():
+        interval = row["intervals"][score] or (None, None)
+        found |= {score: row["scores"][score]}
+        found |= {f"{score}{ending}": end for ending, end in zip(ENDS, interval, strict=True)}
+    return found
 
 
 def heading(content: Content) -> list[str]:
@@ -67,19 +86,19 @@ def heading(content: Content) -> list[str]:
     return lines
 
 
-def sentences(event: Mapping[str, Any]) -> list[str]:
+def sentences(part: Mapping[str, Any], shape: Shape) -> list[str]:
     """Return which differences are real, and what each member adds to an ensemble."""
     lines = []
-    for other in dict.fromkeys(each["from"] for each in event["differences"]):
-        role = " and ".join(role for role in ("best", "against") if event[role] == other)
+    for other in dict.fromkeys(each["from"] for each in part["differences"]):
+        role = " and ".join(role for role in ("best", "against") if part[role] == other)
         what = {
-            "best": "the best by Brier score",
+            "best": f"the best by {shape.best_by}",
             "against": "the reference",
             "best and against": "best, and reference",
         }
         lines.append(f"difference from {other} ({what[role]}):")
-        lines += [f"  {_difference(each)}" for each in event["differences"] if each["from"] == other]
-    return lines + (_ensemble(event["ensemble"]) if event["ensemble"] else [])
+        lines += [f"  {_difference(each, shape)}" for each in part["differences"] if each["from"] == other]
+    return lines + (_ensemble(part["ensemble"]) if part.get("ensemble") else [])
 
 
 def notes(content: Content) -> list[str]:
@@ -91,13 +110,19 @@ def notes(content: Content) -> list[str]:
             f"climatology and persistence are those of {references['from']} for all; the climatologies of the runs "
             f"differ from it by {references['largest_difference']:.2g} at most"
         )
+    amounts = content["amounts"]
+    if amounts and amounts["references"]["largest_difference"] > 0:
+        lines.append(
+            f"those of amounts are of {amounts['references']['from']}; the expected amounts of the climatologies of "
+            f"the runs differ from it by {amounts['references']['largest_difference']:.2g} mm at most"
+        )
     chosen_by = {model["cut_score"] or "a cost/loss ratio" for model in content["models"]}
     if len(chosen_by) > 1:
         lines.append(
             f"cuts were chosen by {' and '.join(sorted(chosen_by))}: accuracy, macro F1, MCC and PSS tell of that too, "
             "ROC AUC and Brier score do not"
         )
-    rows = [row for event in content["events"] for row in event["table"]]
+    rows = [row for _, part, _ in _parts(content) for row in part["table"]]
     if any(row["constant_answer"] for row in rows):
         lines.append(f"{CONSTANT}: says the same every time, in one seed at least; no score of that is skill")
     for model in marked(content):
@@ -131,9 +156,9 @@ def verdict(difference: Mapping[str, Any]) -> str:
     return f"{told}real{', but not in every seed' if difference['in_every_seed'] is False else ''}"
 
 
-def _difference(each: Mapping[str, Any]) -> str:
-    parts = [f"{title} {verdict(each['scores'][score])}" for title, score in DIFFERENCES.items()]
-    test = each["diebold_mariano"]
+def _difference(each: Mapping[str, Any], shape: Shape) -> str:
+    parts = [f"{title} {verdict(each['scores'][score])}" for title, score in shape.told.items()]
+    test = each.get("diebold_mariano")
     if test and test["p_value"] is not None:
         parts.append(f"Diebold-Mariano p {test['p_value']:.2g}")
     return f"{each['name']}: {'; '.join(parts)}"
@@ -157,26 +182,33 @@ def _ensemble(found: Mapping[str, Any]) -> list[str]:
 
 
 def _event_heading(content: Content, event: Mapping[str, Any]) -> list[str]:
-    if len(content["events"]) == 1:
+    if len(content["events"]) == 1 and not content["amounts"]:
         return []
     return [f"rain of {event['threshold_mm']:g} mm or more: base rate {event['base_rate']:.3f}"]
 
 
-def _score_cells(content: Content, event: Mapping[str, Any]) -> list[list[str]]:
+def _amount_heading(amounts: Mapping[str, Any]) -> list[str]:
+    lines = [f"amounts of rain in mm: mean {amounts['mean_observed']:.3f}, {amounts['quantiles']} quantiles"]
+    if amounts["without"]:
+        lines.append(f"without amounts, compared as yes/no forecasts alone: {', '.join(amounts['without'])}")
+    return lines
+
+
+def _score_cells(content: Content, part: Mapping[str, Any], shape: Shape) -> list[list[str]]:
     """Return the table: a line of scores and, below it, a line of intervals for each model."""
     marks = {model["name"]: [mark["code"] for mark in model["marks"]] for model in content["models"]}
-    cells = [["model", "seeds", *COLUMNS]]
-    for row in event["table"]:
+    cells = [["model", "seeds", *shape.columns]]
+    for row in part["table"]:
         constant = f" {CONSTANT}" if row["constant_answer"] else ""
         told = " ".join(["", *marks.get(row["name"], [])])
         cells.append(
             [
                 row["name"] + constant + told,
                 str(len(row["seeds"]) or "-"),
-                *(_score(row, score) for score in COLUMNS.values()),
+                *(_score(row, score) for score in shape.columns.values()),
             ]
         )
-        cells.append(["", "", *(_between(row["intervals"][score]) for score in COLUMNS.values())])
+        cells.append(["", "", *(_between(row["intervals"][score]) for score in shape.columns.values())])
     return cells
 
 
@@ -189,10 +221,6 @@ def _score(row: Mapping[str, Any], score: str) -> str:
 
 def _between(interval: Sequence[float] | None) -> str:
     return "-" if interval is None else f"{interval[0]:.3f} {interval[1]:.3f}"
-
-
-def _ends(interval: Sequence[float] | None) -> tuple[float | None, float | None]:
-    return (None, None) if interval is None else (interval[0], interval[1])
 
 
 def _cost_cells(content: Content) -> list[list[str]]:

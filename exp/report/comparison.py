@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from exp.compare import content as told
 from exp.compare.reading import CONFIG_FILE, home_of
+from exp.compare.shape import AMOUNT, EVENT, Shape
 from exp.report import forest, origin, page
 from exp.report.headline import compared
 from exp.report.tables import difference, range_text
 from exp.report.words import UNDEFINED, Words, day, last_day, number, whole
 from utils import run_directory
 
-SKILL = "brier_skill_score"
-SHOWN = {SKILL: 0.0, "roc_auc": 0.5}  # and the value of a forecast without skill
 Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the forecasts of one kind are shown.
+
+    Attributes:
+        shape: which of their scores.
+        section: of the texts that name these.
+        text: end of the keys of the texts that name the score they are ordered by, and the skill of that.
+        against_climatology: texts of the part "headline" for better, worse and undecided.
+    """
+
+    shape: Shape
+    section: str
+    text: str
+    against_climatology: tuple[str, str, str]
+
+    @property
+    def skill(self) -> str:
+        """Name of the skill that decides; the first that is drawn."""
+        return next(score for score, _ in self.shape.drawn.values())
+
+    def named(self, words: Words) -> dict[str, str]:
+        """What sentences call the score and its skill."""
+        return {name: words(f"comparison.{name}_{self.text}") for name in ("score", "skill")}
+
+
+OF_EVENTS = Look(EVENT, "score", "event", ("better", "worse", "undecided"))
+OF_AMOUNTS = Look(AMOUNT, "amount", "amount", ("better_amounts", "worse_amounts", "undecided"))
 
 
 def of_comparison(content: Mapping[str, Any], words: Words) -> str:
@@ -44,7 +74,10 @@ def of_comparison(content: Mapping[str, Any], words: Words) -> str:
                 regions=words.regions(len(content["regions"])),
             ),
             "banners": _banners(content, words),
-            "events": [_event(event, content, words) for event in content["events"]],
+            "compared": [
+                *_amounts(content, words),
+                *(_event(event, content, words) for event in content["events"]),
+            ],
             "costs": [_cost(model, words) for model in content["models"]],
             "runs": [(forest.name_of(model["name"], words), ", ".join(model["runs"])) for model in content["models"]],
             "facts": _facts(content, words),
@@ -77,56 +110,82 @@ def _banners(content: Mapping[str, Any], words: Words) -> list[dict[str, Any]]:
 
 
 def _event(event: Mapping[str, Any], content: Mapping[str, Any], words: Words) -> dict[str, Any]:
-    marks = {model["name"]: [mark["code"] for mark in model["marks"]] for model in content["models"]}
-    there = event["table"][0]["scores"]
-    names = [*(name for name in SHOWN if name in there), *(name for name in there if name not in SHOWN)]
     return {
         "title": words("page.event", threshold=f"{event['threshold_mm']:g}"),
         "facts": words("page.figures_of", n=whole(event["n"]), base_rate=number(event["base_rate"])),
-        "sentences": _sentences(event, words),
-        "figures": [
-            forest.draw(event["table"], score, level, words) for score, level in SHOWN.items() if score in there
-        ],
-        "heads": [words.name("score", name) for name in names],
-        "rows": [_row(row, names, marks.get(row["name"], []), words) for row in event["table"]],
-        "differences": _differences(event, words),
+        **_judged(event, OF_EVENTS, content, words),
+        "mixes": True,
         "ensemble": _ensemble(event["ensemble"], words) if event.get("ensemble") else None,
     }
 
 
-def _sentences(event: Mapping[str, Any], words: Words) -> list[str]:
-    best = next(row for row in event["table"] if row["name"] == event["best"])
-    if best["scores"].get("brier_score") is None:
-        return [words("comparison.best_undefined")]
-    found = [words("comparison.best", name=forest.name_of(best["name"], words))]
-    skill = best["scores"].get(SKILL)
+def _amounts(content: Mapping[str, Any], words: Words) -> Iterator[dict[str, Any]]:
+    """Yield the part on amounts, where some were compared."""
+    amounts = content.get("amounts")
+    if not amounts:
+        return
+    facts = [words("comparison.amount_facts", n=whole(amounts["n"]), mean=number(amounts["mean_observed"], 2))]
+    if amounts["without"]:
+        names = ", ".join(forest.name_of(name, words) for name in amounts["without"])
+        facts.append(words("comparison.without_amounts", names=names))
+    yield {
+        "title": words("amount.title"),
+        "facts": " ".join(facts),
+        **_judged(amounts, OF_AMOUNTS, content, words),
+        "mixes": False,  # an ensemble is one of chances
+    }
+
+
+def _judged(part: Mapping[str, Any], look: Look, content: Mapping[str, Any], words: Words) -> dict[str, Any]:
+    """Return sentences, figures, table and differences of amounts or of an event."""
+    marks = {model["name"]: [mark["code"] for mark in model["marks"]] for model in content["models"]}
+    there = part["table"][0]["scores"]
+    drawn = {score: level for score, level in look.shape.drawn.values() if score in there}
+    names = [*drawn, *(name for name in there if name not in drawn)]
+    return {
+        "sentences": _sentences(part, look, words),
+        "intro": words("comparison.scores_intro", **look.named(words)),
+        "figures": [forest.draw(part["table"], score, level, words, look.section) for score, level in drawn.items()],
+        "heads": [words.name(look.section, name) for name in names],
+        "rows": [_row(row, names, marks.get(row["name"], []), words) for row in part["table"]],
+        "differences": _differences(part, look, words),
+    }
+
+
+def _sentences(part: Mapping[str, Any], look: Look, words: Words) -> list[str]:
+    named = look.named(words)
+    best = next(row for row in part["table"] if row["name"] == part["best"])
+    if best["scores"].get(look.shape.order) is None:
+        return [words("comparison.best_undefined", **named)]
+    found = [words("comparison.best", name=forest.name_of(best["name"], words), **named)]
+    skill = best["scores"].get(look.skill)
     if skill is not None:
-        interval = best["intervals"].get(SKILL)
-        found.append(compared(skill, tuple(interval) if interval else None, ("better", "worse", "undecided"), words))
-    told = _find(event, event["best"], event["against"])
-    if event["best"] != event["against"] and told:
-        found.append(_told(told, forest.name_of(event["against"], words), words))
+        interval = best["intervals"].get(look.skill)
+        found.append(compared(skill, tuple(interval) if interval else None, look.against_climatology, words))
+    told = _find(part, look, part["best"], part["against"])
+    if part["best"] != part["against"] and told:
+        found.append(_told(told, forest.name_of(part["against"], words), look, words))
     tied = [
         forest.name_of(row["name"], words)
-        for row in event["table"]
-        if row["kind"] != "ensemble" and (_find(event, row["name"], event["best"]) or {}).get("is_real") is False
+        for row in part["table"]
+        if row["kind"] != "ensemble" and (_find(part, look, row["name"], part["best"]) or {}).get("is_real") is False
     ]
     found.append(words("comparison.tied", names=", ".join(tied)) if tied else words("comparison.alone"))
     return found
 
 
-def _find(event: Mapping[str, Any], name: str, other: str) -> Mapping[str, Any] | None:
-    """Return the difference in Brier skill of one forecast from another, where the comparison has it."""
-    entries = (each for each in event["differences"] if (each["name"], each["from"]) == (name, other))
-    return next((each["scores"].get(SKILL) for each in entries), None)
+def _find(part: Mapping[str, Any], look: Look, name: str, other: str) -> Mapping[str, Any] | None:
+    """Return the difference in skill of one forecast from another, where the comparison has it."""
+    entries = (each for each in part["differences"] if (each["name"], each["from"]) == (name, other))
+    return next((each["scores"].get(look.skill) for each in entries), None)
 
 
-def _told(found: Mapping[str, Any], other: str, words: Words) -> str:
+def _told(found: Mapping[str, Any], other: str, look: Look, words: Words) -> str:
     if found["difference"] is None or not found["interval"]:
         return words("comparison.no_test", other=other, why=words("comparison.few_days"))
     key = "comparison.really_better" if found["is_real"] else "comparison.not_shown"
     told = difference(found, words)
-    return words(key, other=other, difference=told["value"], interval=told["range"])
+    return words(key, other=other, difference=told["value"], interval=told["range"], **look.named(words))
 
 
 def _row(row: Row, names: Sequence[str], marks: Sequence[str], words: Words) -> dict[str, Any]:
@@ -151,20 +210,21 @@ def _row(row: Row, names: Sequence[str], marks: Sequence[str], words: Words) -> 
     }
 
 
-def _differences(event: Mapping[str, Any], words: Words) -> list[dict[str, Any]]:
+def _differences(part: Mapping[str, Any], look: Look, words: Words) -> list[dict[str, Any]]:
     """Return a table for each forecast that the others are compared with."""
     tables = []
-    for other in dict.fromkeys(each["from"] for each in event["differences"]):
+    shown = look.shape.told.values()
+    for other in dict.fromkeys(each["from"] for each in part["differences"]):
         rows = [
             {
                 "name": forest.name_of(each["name"], words),
-                "cells": [difference(each["scores"].get(score), words) for score in SHOWN],
+                "cells": [difference(each["scores"].get(score), words) for score in shown],
             }
-            for each in event["differences"]
+            for each in part["differences"]
             if each["from"] == other
         ]
         title = words("comparison.minus", other=forest.name_of(other, words))
-        tables.append({"title": title, "heads": [words.name("score", score) for score in SHOWN], "rows": rows})
+        tables.append({"title": title, "heads": [words.name(look.section, score) for score in shown], "rows": rows})
     return tables
 
 

@@ -15,7 +15,9 @@ LEFT, TOP, BOTTOM, ROW = 10, 6, 24, 36
 LOOKS = {"model": "forecast", "reference": "cut", "ensemble": "region"}
 
 
-def draw(rows: Sequence[Mapping[str, Any]], score: str, without_skill: float, words: Words) -> Figure:
+def draw(
+    rows: Sequence[Mapping[str, Any]], score: str, without_skill: float, words: Words, section: str = "score"
+) -> Figure:
     """Draw one score of all forecasts.
 
     Args:
@@ -23,6 +25,7 @@ def draw(rows: Sequence[Mapping[str, Any]], score: str, without_skill: float, wo
         score: its name.
         without_skill: its value for a forecast without skill.
         words: of the page.
+        section: of the texts that name the score.
     """
     ends = [end for row in rows for end in row["intervals"].get(score) or ()]
     values = [row["scores"][score] for row in rows] + [one for row in rows for one in row["by_seed"].get(score, ())]
@@ -34,7 +37,7 @@ def draw(rows: Sequence[Mapping[str, Any]], score: str, without_skill: float, wo
     at = _place(axis, without_skill)
     parts.append(f'<path class="line reference dashed" d="M{at:.1f} {TOP}V{floor}"/>')
     parts += [_row(row, score, axis, TOP + ROW * place, words) for place, row in enumerate(rows)]
-    title = words.name("score", score)
+    title = words.name(section, score)
     spoken = words("comparison.forest_alt", title=title, rows=" ".join(_spoken(row, score, words) for row in rows))
     head = f'<svg viewBox="0 0 {WIDTH} {floor + BOTTOM}" role="img" aria-label="{escape(spoken)}">'
     legend = [(f"{LOOKS[kind]} dot", words(f"kind.{kind}")) for kind in dict.fromkeys(row["kind"] for row in rows)]

@@ -8,9 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from exp.report import calendar, figures, geography, headline, origin, tables, training
+from exp.report import amounts, calendar, figures, geography, headline, origin, tables, training
 from exp.report.record import Event, Record
 from exp.report.words import Words, number, whole
+from exp.stored_forecasts import has_amounts
 
 FOLDER = Path(__file__).resolve().parent / "templates"
 CALIBRATIONS = ("none", "temperature", "isotonic")
@@ -31,7 +32,7 @@ def of_run(record: Record, words: Words) -> str:
         "banners": headline.banners(record, words),
         "events": [_event(event, level, record, words) for level, event in enumerate(record.events)],
         "classes": _classes(record, words),
-        "amounts": _amounts(record, words),
+        "amounts": amounts.part(record, words),
         "data": origin.data(record, words),
         "training": training.part(record, words),
         "origin": origin.origin(record, words),
@@ -71,7 +72,7 @@ def breakable(text: str) -> Any:
 
 def _question(scores: Mapping[str, Any], words: Words) -> str:
     lead, accumulation = scores["lead_time_hours"], scores["accumulation_hours"]
-    is_regression = scores.get("task") == "regression"
+    is_regression = has_amounts(scores)
     if lead == accumulation:
         return words("page.title_amount_period" if is_regression else "page.title_period", hours=lead)
     return words("page.title_amount" if is_regression else "page.title_later", accumulation=accumulation, lead=lead)
@@ -96,7 +97,7 @@ def _event(event: Event, level: int, record: Record, words: Words) -> dict[str, 
         ),
         "calibration": _calibration(record.scores, words),
         "scores": tables.scores(event, words),
-        "references": tables.references(event, words),
+        "references": tables.references(event.scores, words),
         "confusion": figures.confusion(matrix, classes, words),
         "classes": classes,
         "figures": curves,
@@ -150,18 +151,6 @@ def _classes(record: Record, words: Words) -> dict[str, Any] | None:
         "rows": figures.confusion(found["confusion_matrix"], names, words),
         "scores": scores,
     }
-
-
-def _amounts(record: Record, words: Words) -> list[tuple[str, str]]:
-    """Return the scores of forecast amounts, in a regression."""
-    if record.scores.get("task") != "regression":
-        return []
-    overall = record.scores["test"]["overall"]
-    return [
-        (words.name("amount", name), number(value))
-        for name, value in overall.items()
-        if words.has(f"amount.{name}") and not isinstance(value, list | dict | bool)
-    ]
 
 
 def _places(event: Event, record: Record, words: Words) -> dict[str, Any]:

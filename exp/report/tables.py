@@ -9,10 +9,10 @@ import numpy as np
 
 from exp.report.geography import skill_class
 from exp.report.headline import interval_of
-from exp.report.record import Event
+from exp.report.record import Cases, Event
 from exp.report.words import UNDEFINED, Words, number, share, whole
 from utils.intervals import BLOCK_DAYS, LEAST_BLOCKS, NO_DRAWS
-from utils.score_info import SCORES
+from utils.score_info import SCORES, ScoreInfo
 
 # Those a reader needs first; the others are one touch away.
 FIRST = (
@@ -29,25 +29,34 @@ def scores(event: Event, words: Words) -> dict[str, Any]:
     first = [name for name in FIRST if name in names]
     others = [name for name in names if name not in first]
     return {
-        "first": [_score(name, event.overall, words) for name in first],
-        "others": [_score(name, event.overall, words) for name in others],
-        "note": _note(event, words),
+        "first": [score(name, event.overall, SCORES[name], words) for name in first],
+        "others": [score(name, event.overall, SCORES[name], words) for name in others],
+        "note": note(event.scores, names, event.cases, words),
     }
 
 
-def references(event: Event, words: Words) -> dict[str, Any] | None:
-    """Return the run beside climatology and persistence, and the differences; None in a run of an earlier version."""
-    table = event.scores.get("references")
+def references(
+    scores: Mapping[str, Any], words: Words, names: Sequence[str] = AGAINST, section: str = "score"
+) -> dict[str, Any] | None:
+    """Return the run beside climatology and persistence, and the differences; None in a run of an earlier version.
+
+    Args:
+        scores: of a period, with `overall`.
+        words: of the page.
+        names: of the scores that are shown.
+        section: of the texts that name them.
+    """
+    table = scores.get("references")
     if not table:
         return None
-    against = event.scores.get("against") or {}
+    against = scores.get("against") or {}
     rows = []
-    for name in AGAINST:
-        cells: list[dict[str, Any]] = [{"value": number(event.overall.get(name)), "difference": None}]
+    for name in names:
+        cells: list[dict[str, Any]] = [{"value": number(scores["overall"].get(name)), "difference": None}]
         for reference, entry in table.items():
             told = difference((against.get(reference) or {}).get(name), words)
             cells.append({"value": number(entry.get(name)), "difference": told if told["range"] else None})
-        rows.append({"name": words.name("score", name), "cells": cells})
+        rows.append({"name": words.name(section, name), "cells": cells})
     return {
         "heads": [words("references.run"), *(words.name("references", reference) for reference in table)],
         "rows": rows,
@@ -75,7 +84,7 @@ def times(event: Event, words: Words) -> list[dict[str, Any]]:
         entries = event.scores.get(key)
         if not entries:
             continue
-        names = [_group_name(key, name, words) for name in entries]
+        names = [group_name(key, name, words) for name in entries]
         table = {"title": words(f"times.{key}"), "head": words(f"times.{head}"), "rows": group(entries, names)}
         differences = event.scores.get("enso_difference") if key == "by_enso" else None
         caution = _seasons_apart(event.scores.get("enso") or {}, words) if differences else ""
@@ -108,19 +117,31 @@ def gradient(event: Event, words: Words) -> dict[str, Any] | None:
     return {"rows": rows, "note": words("places.gradient_note")}
 
 
-def _group_name(key: str, name: str, words: Words) -> str:
+def group_name(key: str, name: str, words: Words) -> str:
+    """Return what a month, season, hour or phase is called; `key` says which of them."""
     if key == "by_month":
         return words(f"month_short.{name}")
     return f"{name}:00" if key == "by_hour" else words.name("times", name)
 
 
-def _score(name: str, overall: Mapping[str, Any], words: Words) -> dict[str, str]:
+def score(
+    name: str, overall: Mapping[str, Any], info: ScoreInfo, words: Words, section: str = "score"
+) -> dict[str, str]:
+    """Return the row of a score: its name, meaning, value, interval and perfect value.
+
+    Args:
+        name: of the score.
+        overall: all scores.
+        info: what the score means.
+        words: of the page.
+        section: of the texts that name it.
+    """
     interval = interval_of(overall, name)
-    perfect = SCORES[name].perfect
+    perfect = info.perfect
     return {
-        "name": words.name("score", name),
+        "name": words.name(section, name),
         "key": name,
-        "meaning": words.texts.get(f"score.{name}_more", ""),
+        "meaning": words.texts.get(f"{section}.{name}_more", ""),
         "value": number(overall[name]) if overall[name] is not None else words("scores.undefined"),
         "interval": range_text(interval) if interval else "",
         # Where the best value is not a number it is that of another score, or there is none.
@@ -128,18 +149,25 @@ def _score(name: str, overall: Mapping[str, Any], words: Words) -> dict[str, str
     }
 
 
-def _note(event: Event, words: Words) -> str:
-    """Return how the intervals were made, or why there are none."""
-    if any(interval_of(event.overall, name) for name in SCORES):
+def note(scores: Mapping[str, Any], names: Sequence[str], cases: Cases, words: Words) -> str:
+    """Return how the intervals were made, or why there are none.
+
+    Args:
+        scores: of a period, with `overall`.
+        names: of its scores.
+        cases: that they are of.
+        words: of the page.
+    """
+    if any(interval_of(scores["overall"], name) for name in names):
         return words("scores.note")
-    why = event.scores.get("why_no_intervals")
+    why = scores.get("why_no_intervals")
     if why is None:
         return words("scores.no_intervals_older")
     if not why:
         return words("scores.no_intervals_undefined")
     if why == NO_DRAWS:
         return words("scores.no_intervals_off")
-    days = len(np.unique(event.cases.init_time.astype("datetime64[D]")))
+    days = len(np.unique(cases.init_time.astype("datetime64[D]")))
     return words("scores.no_intervals_few_days", days=whole(days), least=LEAST_BLOCKS * BLOCK_DAYS)
 
 

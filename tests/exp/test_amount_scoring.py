@@ -10,7 +10,7 @@ import torch
 
 from data_provider.amounts import AmountWindows
 from data_provider.factory import Splits
-from exp import amount_scoring, command_line, forecasters, rain_splits
+from exp import amount_columns, amount_scoring, command_line, forecasters, rain_splits
 from exp.diagnosis.preflight import dimensions_of
 from tests import make_table
 from utils.amounts import Amounts
@@ -37,7 +37,7 @@ def test_the_classes_of_amounts_are_ordered_and_sum_to_one() -> None:
 
 def test_the_columns_of_a_forecast_name_the_levels_of_its_quantiles() -> None:
     """A reader of predictions.csv has nothing else that says which quantile a number is."""
-    columns = amount_scoring.of_forecast(Amounts.of_quantiles(np.array([[0.0, 1.0, 5.0]])))
+    columns = amount_columns.of_forecast(Amounts.of_quantiles(np.array([[0.0, 1.0, 5.0]])))
     assert list(columns) == ["median_mm", "mean_mm", "quantile_16.67_mm", "quantile_50_mm", "quantile_83.33_mm"]
     assert columns["median_mm"] == columns["quantile_50_mm"] == 1 and columns["mean_mm"] == 2
 

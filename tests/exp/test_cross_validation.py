@@ -20,7 +20,8 @@ from exp import command_line, cross_validation, rain_splits, stored_forecasts
 from exp.cross_validation import Years, years_of
 from exp.settings import Settings
 from tests import make_oni, make_table
-from utils import signals
+from utils import regression_scores, signals
+from utils.amounts import AmountForecasts
 from utils.errors import DataError
 from utils.event_scores import score
 from utils.score_info import SCORES
@@ -232,6 +233,34 @@ def test_a_year_whose_forecasts_cannot_be_judged_is_trained_again(
     assert program.main(cross(project, *own)) == 0
     (new,) = set(finished(tmp_path)) - set(before)
     assert year_of(new) == 2024 and "is trained again" in capsys.readouterr().out
+
+
+def test_the_amounts_of_all_years_are_pooled_too(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One test year has few storms, and the skill of a regression hung on which year that was."""
+    places = ["--root_path", str(project), "--checkpoints", str(tmp_path / "runs"), "--data_path", "table.csv"]
+    asked = "--task_name regression --model ridge_regression --n_quantiles 3 --seq_len 14 --sample_stride_hours 24"
+    years = "--cross_validate years --cross_validate_min_train_years 3 --itr 2 --bootstrap_draws 100"
+    assert program.main([*places, *asked.split(), *years.split()]) == 0
+    (path,) = (tmp_path / "runs").glob("*-by_years/cross_validation-ridge_regression-*.json")
+    content = json.loads(path.read_text())
+    assert (content["task"], content["years"], set(content["pooled"])) == ("regression", [2023, 2024], {"0", "1"})
+    runs = [run for run in finished(tmp_path) if "seed0" in run.name]
+    each = [stored_forecasts.read_amounts(run) for run in runs]
+    table = content["pooled"]["0"]
+    whole = regression_scores.score(AmountForecasts.joined([one for one in each if one is not None]), 0.1)
+    assert {name: table["overall"][name] for name in whole} == pytest.approx(whole, abs=1e-9)
+    for run in runs:
+        own = json.loads((run / "scores.json").read_text())["test"]
+        of_year = table["by_year"][str(year_of(run))]
+        assert of_year["mean_absolute_error"] == pytest.approx(own["overall"]["mean_absolute_error"], abs=1e-9)
+        low, high = of_year["intervals"]["continuous_ranked_probability_score"]
+        assert low < of_year["continuous_ranked_probability_score"] < high
+    assert table["against"]["climatology"]["crps_skill_score"]["interval"] and table["events"]["by_year"]["2024"]
+    assert content["over_seeds"]["mean_absolute_error"]["deviation"] == 0, "a ridge regression has no seed"
+    said = capsys.readouterr().out
+    assert "a run for each year, amounts" in said and "a run for each year, chances" in said
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from data_provider.rain_table import RainTable
 from data_provider.windows import WindowIndex
 from exp import marks
+from tests.utils.test_amount_sums import year_of_amounts
+from utils import regression_scores
 from utils.forecasts import Forecasts
-from utils.judgement import Terms, judge
+from utils.judgement import Terms, judge, judge_amounts
 from utils.verification import score_table
 
 DAYS, TRAINING_DAYS = 700, 300
@@ -155,6 +157,24 @@ def test_rows_further_apart_than_a_quarter_of_the_period_have_no_limit() -> None
     for step_hours, is_judged in ((6, True), (12, False)):
         own = Case(step_hours)
         assert (marks.beside_lead_zero(own.forecasts(0.5), own.table, own.test, 0) is not None) == is_judged
+
+
+@pytest.mark.parametrize(
+    ("skill", "draws", "is_marked"), [(0.6, 200, False), (0.06, 200, True), (0.06, 0, False), (-0.5, 0, True)]
+)
+def test_amounts_without_a_real_gain_show_no_skill(skill: float, draws: int, is_marked: bool) -> None:
+    """A gain in CRPS that chance explains would pass for skill, beside an interval that says so."""
+    forecasts = year_of_amounts(skill=max(skill, 0), n_days=160)
+    if skill < 0:
+        forecasts = forecasts.reference("persistence")
+    test = judge_amounts(regression_scores.score_table(forecasts, 0.1), forecasts, 0.1, draws)
+    better = {"difference": 0.3, "interval": [0.2, 0.4], "is_real": True}
+    against = {"climatology": {"brier_skill_score": better}, "persistence": {"brier_skill_score_persistence": better}}
+    found = marks.of_amounts(test | {"events": {"against": against}}, None)
+    assert [mark["code"] for mark in found] == ["NO_SKILL"] * is_marked
+    if is_marked:
+        said = "no real gain over climatology (CRPS skill "
+        assert said in found[0]["sentence"] and (" [" in found[0]["sentence"]) == (draws > 0)
 
 
 def test_a_mark_says_which_reference_was_not_beaten_and_by_what(case: Case) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from data_provider.windows import WindowSet
 from exp import scoring, stored_forecasts
 from exp.verification_config import VerificationConfig
 from tests import make_table
-from utils import verification
+from utils import regression_scores, verification
 from utils.errors import DataError
 
 UNCALIBRATED = VerificationConfig(calibration="none", bootstrap_draws=0)
@@ -98,3 +99,37 @@ def test_validation_forecasts_are_kept_beside_those_of_the_test(splits: Splits, 
     (tmp_path / "validation_predictions.csv").unlink()
     with pytest.raises(DataError, match="no validation forecasts"):
         stored_forecasts.read(tmp_path, "validation")
+
+
+def test_scores_of_amounts_made_from_the_file_are_those_of_the_run(amount_runs: Path) -> None:
+    """The CRPS of climatology needs its quantiles, and a comparison has nothing but the file."""
+    runs = sorted(amount_runs.glob("*-seed0-*"))
+    assert len(runs) == 2
+    for run in runs:
+        stored = json.loads((run / "scores.json").read_text())
+        read = stored_forecasts.read_amounts(run)
+        assert read is not None and stored["cut_score"] == "macro_f1"
+        for name, expected in {"forecast": stored["test"]["overall"], **stored["test"]["references"]}.items():
+            own = read if name == "forecast" else read.reference(name)  # type: ignore[arg-type]
+            again = regression_scores.score(own, stored["threshold_mm"][0])
+            assert again == pytest.approx({key: expected[key] for key in again}, abs=1e-9), name
+        for split in ("test", "validation"):
+            (event,) = stored_forecasts.read(run, split).values()  # type: ignore[arg-type]
+            table = stored[split]["events"]["overall"]
+            assert verification.score(event)["brier_score"] == pytest.approx(table["brier_score"], abs=1e-12)
+            if split == "test":
+                assert np.array_equal(event.init_time, read.init_time) and np.array_equal(event.region, read.region)
+
+
+def test_amounts_of_an_earlier_version_are_missed_by_name(splits: Splits, amount_runs: Path, tmp_path: Path) -> None:
+    """They lack the quantiles of climatology; a classification has no amounts, and that is no fault."""
+    written(splits, tmp_path)
+    assert stored_forecasts.read_amounts(tmp_path) is None and stored_forecasts.lacks(tmp_path) == ""
+    run = Path(shutil.copytree(next(amount_runs.glob("ridge_regression-*")), tmp_path / "run"))
+    assert stored_forecasts.lacks(run) == ""
+    path = run / "predictions.csv"
+    path.write_text(path.read_text().replace("climatology_quantile_", "something_"))
+    with pytest.raises(DataError, match="forecasts that scores could be made from") as told:
+        stored_forecasts.read_amounts(run)
+    assert "climatology_quantile_10_mm" in told.value.evidence
+    assert "climatology_quantile_10_mm" in stored_forecasts.lacks(run)

@@ -8,10 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.utils.test_amount_sums import year_of_amounts
 from tests.utils.test_intervals import year_of_forecasts
+from utils import regression_scores
 from utils.diebold_mariano import diebold_mariano
 from utils.forecasts import ClassForecasts, Forecasts
-from utils.judgement import Terms, judge
+from utils.judgement import Terms, judge, judge_amounts
+from utils.regression_score_info import AMOUNT_SCORES
 from utils.score_info import SCORES, format_table
 from utils.verification import score, score_table
 
@@ -133,3 +136,54 @@ def test_a_test_of_nothing_has_no_statistic() -> None:
     assert diebold_mariano(forecasts, forecasts, 24)["p_value"] is None
     few = year_of_forecasts(n_days=29)
     assert diebold_mariano(few, few.reference("climatology"), 24)["statistic"] is None
+
+
+def amounts_judged(forecasts, draws: int = 200):
+    return judge_amounts(regression_scores.score_table(forecasts, 0.1), forecasts, 0.1, draws)
+
+
+def test_every_score_of_amounts_has_an_interval_and_a_difference_and_keeps_its_value() -> None:
+    """The values in scores.json are those of the library; intervals and differences only stand beside them."""
+    forecasts = year_of_amounts()
+    table, found = regression_scores.score_table(forecasts, 0.1), amounts_judged(forecasts)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    parts = [(found["overall"], table["overall"])]
+    parts += [(found["by_region"][name], table["by_region"][name]) for name in table["by_region"]]
+    for part, plain in parts:
+        assert {name: value for name, value in part.items() if name != "intervals"} == plain
+        assert set(part["intervals"]) == set(AMOUNT_SCORES)
+        for name, (low, high) in part["intervals"].items():
+            assert low < part[name] < high, name
+    assert found["references"] == table["references"] and found["why_no_intervals"] == ""
+    gain = found["against"]["climatology"]["crps_skill_score"]
+    assert gain["difference"] == found["overall"]["crps_skill_score"] and gain["is_real"] is True
+    assert gain["interval"] == pytest.approx(found["overall"]["intervals"]["crps_skill_score"])
+    assert all(set(each) == set(AMOUNT_SCORES) for each in found["against"].values())
+
+
+def test_amounts_without_draws_or_days_say_why_and_undefined_stays_undefined() -> None:
+    """A dry record has no correlation, no difference of it and no interval."""
+    for given, why in ((year_of_amounts(n_days=50), "50 days are fewer"), (year_of_amounts(), "no draws were")):
+        found = amounts_judged(given, draws=0 if why.startswith("no") else 100)
+        assert found["why_no_intervals"].startswith(why) and set(found["overall"]["intervals"].values()) == {None}
+        text = regression_scores.format_amounts(found)
+        assert f"no intervals: {why}" in text and "CRPS distinguishable from climatology: not judged" in text
+    forecasts = year_of_amounts()
+    found = amounts_judged(replace(forecasts, observed=np.zeros_like(forecasts.observed)))
+    for name in ("r2", "correlation"):
+        assert found["overall"][name] is found["overall"]["intervals"][name] is None
+        assert found["against"]["climatology"][name] == {"difference": None, "interval": None, "is_real": None}
+
+
+def test_the_terminal_says_whether_the_error_of_the_amounts_is_really_lower() -> None:
+    """Of an error the lower one is better: a sign read the other way would praise the worse forecast."""
+    good = year_of_amounts()
+    lines = regression_scores.format_amounts(amounts_judged(good)).splitlines()
+    assert all(len(line) <= 120 for line in lines)
+    row = next(line for line in lines if line.startswith("CRPS, mm"))
+    assert row.count("[") == 3 and row.count(" -0.") + row.count(" -1.") >= 2 and row.endswith("real")
+    assert "CRPS distinguishable from climatology: yes, better" in lines
+    poor = replace(good, forecast=good.persistence)
+    assert "CRPS distinguishable from climatology: yes, worse" in regression_scores.format_amounts(amounts_judged(poor))
+    brief = regression_scores.format_amounts(amounts_judged(good), is_brief=True)
+    assert "distinguishable" not in brief

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def test_the_crps_is_twice_the_quantile_loss_that_networks_learn():
 
 def test_a_certain_forecast_has_its_absolute_error_as_crps():
     """Persistence says one amount, and would stand beside the others on another scale."""
-    found = regression_scores.score(forecasts_of([[0, 0, 0]] * 3, [0.0, 2.5, 7.0]), 0.1, of="persistence")
+    found = regression_scores.score(forecasts_of([[0, 0, 0]] * 3, [0.0, 2.5, 7.0]).reference("persistence"), 0.1)
     assert found["continuous_ranked_probability_score"] == pytest.approx(found["mean_absolute_error"])
     assert found["mean_absolute_error"] == pytest.approx((1 + 1.5 + 6) / 3)
 
@@ -123,6 +124,19 @@ def test_groups_are_scored_alone():
     table = regression_scores.score_table(whole, 0.1)
     assert table["by_region"]["b"] == regression_scores.score(whole.select(np.array([False, True, True])), 0.1)
     assert {name: entry["n"] for name, entry in table["by_month"].items()} == {"01": 1, "02": 2}
+
+
+def test_seasons_and_hours_are_those_of_the_init_time():
+    """Rain of the wet season would be told of the dry one, and a good hour could not be found."""
+    whole = forecasts_of([[0, 1, 2], [1, 2, 6], [0, 0, 3]], [3.0, 0.0, 1.0])
+    times = np.array(["2024-12-31T18", "2024-04-01T06", "2024-03-31T18"], dtype="datetime64[s]")
+    table = regression_scores.score_table(replace(whole, init_time=times), 0.1)
+    found = {key: {name: entry["n"] for name, entry in table[key].items()} for key in ("by_season", "by_hour")}
+    assert found == {"by_season": {"wet": 2, "dry": 1}, "by_hour": {"06": 1, "18": 2}}
+    assert list(table["by_season"]) == ["wet", "dry"]
+    assert table["by_season"]["dry"] == regression_scores.score(whole.select(np.array([False, True, False])), 0.1)
+    lines = regression_scores.format_amounts(table).splitlines()
+    assert any(line.startswith("Dec-Mar") for line in lines) and len(lines) < 20, "months and hours fill the screen"
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), -1.0, float("inf")])

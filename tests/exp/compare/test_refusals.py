@@ -101,12 +101,12 @@ def test_everything_that_is_no_run_is_named_in_one_message(tmp_path: Path, capsy
 
 
 def test_a_folder_of_other_tasks_alone_is_told_what_its_runs_do_not_say(tmp_path: Path) -> None:
-    """'No finished runs' sends the owner of a night of regressions to look for what was lost."""
-    for seed, task in enumerate(("regression", "regression", "forecast")):
+    """'No finished runs' sends the owner of a night of pre-training to look for what was lost."""
+    for seed, task in enumerate(("forecast", "forecast", "price")):
         stored.write(tmp_path / "own", seed=seed, flags={"task_name": task})
     with pytest.raises(UsageError, match="do not say whether it rains") as caught:
         reading.paths_of([str(tmp_path / "own")])
-    assert caught.value.evidence == "2 of --task_name regression, 1 of --task_name forecast"
+    assert caught.value.evidence == "2 of --task_name forecast, 1 of --task_name price"
     assert "classification" in caught.value.next_command
     with pytest.raises(UsageError, match="no finished runs"):
         reading.paths_of([str(tmp_path / "other")])

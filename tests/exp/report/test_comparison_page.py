@@ -175,5 +175,7 @@ def test_a_comparison_without_intervals_ensemble_or_scores_is_still_a_page(
         one["intervals"] = dict.fromkeys(NAMES)
         one["by_seed"] = {name: [None] for name in NAMES}
     text = write.write_comparison(tmp_path, content, language).read_text(encoding="utf-8")
-    assert words.read(language)("comparison.best_undefined") in text
+    assert (
+        words.read(language)("comparison.best_undefined", score=words.read(language)("comparison.score_event")) in text
+    )
     assert words.read(language)("comparison.missing_ensemble") in text

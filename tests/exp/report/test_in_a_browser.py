@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from exp.compare import alike, content, reading
 from exp.report import words, write
 from tests.browser import Browser, program
 from tests.exp.report.test_comparison_page import CONTENT
@@ -45,12 +46,21 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module", params=words.LANGUAGES)
-def pages(request: pytest.FixtureRequest, finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The page of a run and of a comparison in one language."""
+def pages(
+    request: pytest.FixtureRequest, finished_run: Path, amount_runs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[Path]:
+    """The pages of a run and of a comparison, of a classification and of regressions, in one language."""
     folder = tmp_path_factory.mktemp(request.param)
-    own = Path(shutil.copytree(finished_run, folder / "run"))
-    _widen(own / "scores.json")
-    return [write.write_run(own, request.param), write.write_comparison(folder, CONTENT, request.param)]
+    regressions = sorted(amount_runs.glob("*-seed0-*"))
+    own = [Path(shutil.copytree(run, folder / run.name)) for run in (finished_run, regressions[-1])]
+    _widen(own[0] / "scores.json")
+    amounts = content.of(alike.require(reading.read_all(regressions)))
+    (folder / "amounts").mkdir()
+    return [
+        *(write.write_run(run, request.param) for run in own),
+        write.write_comparison(folder, CONTENT, request.param),
+        write.write_comparison(folder / "amounts", amounts, request.param),
+    ]
 
 
 def _widen(path: Path) -> None:

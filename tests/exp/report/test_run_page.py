@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -247,6 +248,33 @@ def test_what_is_no_finished_run_is_refused(copied_run: Path, tmp_path: Path) ->
         write.write_run(copied_run, "en")
     assert "--task_name classification or regression" in str(told.value)
     assert program.main(["--task_name", "report"]) == 2
+
+
+def test_a_regression_shows_its_amounts_with_intervals_beside_the_references(amount_runs: Path, tmp_path: Path) -> None:
+    """An error in millimetres says nothing without that of climatology, and a gain nothing without its interval."""
+    (run,) = (Path(shutil.copytree(run, tmp_path / "run")) for run in amount_runs.glob("ridge_regression-*"))
+    test = json.loads((run / "scores.json").read_text())["test"]
+    text = write.write_run(run, "en").read_text(encoding="utf-8")
+    shown = text[text.index("How much it rains") : text.index("Rain is said from")]
+    score = "continuous_ranked_probability_score"
+    low, high = test["overall"]["intervals"][score]
+    gain = test["against"]["climatology"][score]
+    for value in (
+        f"{test['overall'][score]:.3f}", f"{low:.3f} … {high:.3f}", f"{test['references']['climatology'][score]:.3f}",
+        f"−{-gain['difference']:.3f} <i>real", "Error of the whole distribution", "drawing blocks of days anew",
+        "By month", "By hour of the forecast", f"{test['by_season']['dry']['mean_absolute_error']:.2f}",
+    ):  # fmt: skip
+        assert value in shown, value
+
+    def of_an_earlier_version(scores: dict[str, Any]) -> None:
+        del scores["test"]["against"], scores["test"]["why_no_intervals"], scores["test"]["overall"]["intervals"]
+        del scores["test"]["by_season"], scores["test"]["by_hour"]
+
+    edit(run / "scores.json", of_an_earlier_version)
+    text = write.write_run(run, "es").read_text(encoding="utf-8")
+    shown = text[text.index("Cuánto llueve") :]
+    assert f"{test['overall'][score]:.3f}" in shown and f"{low:.3f} …" not in shown
+    assert words.read("es")("scores.no_intervals_older") in shown
 
 
 def test_several_thresholds_are_shown_one_after_the_other(copied_run: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from utils.regression_score_info import AMOUNT_SCORES
 from utils.score_info import SCORES
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "scores.md"
@@ -37,8 +38,9 @@ def keys(content: Any, *, are_names: bool = False) -> Iterator[str]:
             yield from keys(value, are_names=key in BY_NAME)
 
 
-def test_every_key_of_a_real_file_is_documented(finished_run: Path) -> None:
+def test_every_key_of_a_real_file_is_documented(finished_run: Path, amount_runs: Path) -> None:
     """Whoever reads the file with a program would have to guess units, and when a value is null."""
-    content = json.loads((finished_run / "scores.json").read_text(encoding="utf-8"))
-    documented = set(re.findall(r"`([^`]+)`", PAGE.read_text(encoding="utf-8"))) | set(SCORES)
-    assert set(keys(content)) - documented == set()
+    documented = set(re.findall(r"`([^`]+)`", PAGE.read_text(encoding="utf-8"))) | set(SCORES) | set(AMOUNT_SCORES)
+    for path in (finished_run / "scores.json", *amount_runs.glob("*/scores.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        assert set(keys(content)) - documented == set()

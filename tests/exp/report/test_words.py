@@ -12,13 +12,14 @@ import models
 from exp import amount_forecasters
 from exp.report import words
 from exp.report.words import LANGUAGES, number, share, whole
+from utils.regression_score_info import AMOUNT_SCORES
 from utils.score_info import SCORES
 
 # Names, units and words that both languages share.
 ALIKE = {
     "GRADIENT BOOSTING", "TIMER-XL", "PYTHON", "{NAME}: {CODES}", "{SECONDS} S", "{MINUTES} MIN", "MACRO F1", "EL NIÑO",
     "LA NIÑA", "NEUTRAL", "REAL", "{REGION}, {YEAR}", "{TITLE}. {ROWS}", "{NUMBER} {NAME}: {SKILL}.",
-    "{NAME}: {VALUE} ({INTERVAL}).", "R²", "ERROR", "JUN", "JUL", "OCT", "NOV", "FEB", "SEP", "MAR",
+    "{NAME}: {VALUE} ({INTERVAL}).", "R²", "ERROR", "CRPS", "JUN", "JUL", "OCT", "NOV", "FEB", "SEP", "MAR",
 }  # fmt: skip
 
 
@@ -47,6 +48,7 @@ def test_every_score_and_every_model_has_a_name_and_every_score_a_meaning(langua
     """A new score would stand on the page under its key, in English and without a word of what it means."""
     texts = words.read(language).texts
     assert {f"score.{name}{end}" for name in SCORES for end in ("", "_more")} <= set(texts)
+    assert {f"amount.{name}{end}" for name in AMOUNT_SCORES for end in ("", "_more")} <= set(texts)
     assert {f"model.{name}" for name in models.classifiers()} <= set(texts)
 
 
