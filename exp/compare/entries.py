@@ -10,7 +10,7 @@ import numpy as np
 
 from exp.compare.alike import Alike
 from exp.compare.groups import Group
-from exp.compare.reading import StoredRun
+from exp.compare.reading import StoredRun, reference_cut
 from utils.amounts import AmountForecasts
 from utils.forecasts import REFERENCES, Forecasts, ReferenceName
 from utils.intervals import F
@@ -36,14 +36,9 @@ class Entry(Generic[F]):
 
 
 def of_event(groups: Sequence[Group], alike: Alike, threshold: float) -> list[Entry[Forecasts]]:
-    """Return the entries of one threshold; climatology and persistence are made where no run of them is among them.
-
-    A regression by climatology or persistence is not among them: its chances are read off a few quantiles, and those
-    that its run has stored as the references of everybody are exact.
-    """
-    own = [group for group in groups if not (group.has_amounts and group.model in REFERENCES)]
+    """Return the entries of one threshold; climatology and persistence are made where no run of them is among them."""
     return _entries(
-        own, lambda run: run.test[threshold], lambda name: stored_reference(alike.reference, threshold, name)
+        groups, lambda run: run.test[threshold], lambda name: stored_reference(alike.reference, threshold, name)
     )
 
 
@@ -80,17 +75,10 @@ def _entries(
 
 
 def stored_reference(run: StoredRun, threshold: float, name: ReferenceName) -> Forecasts:
-    """Return a reference as a forecast of its own, with the cut that validation chose for it.
-
-    Runs of an earlier version did not choose one: from one half on it is rain.
-    """
+    """Return a reference as a forecast of its own, with the cut that validation chose for it."""
     if run.parts:
         return Forecasts.joined([stored_reference(part, threshold, name) for part in run.parts])
-    test = run.scores["test"]
-    test = test.get("events", test)
-    scores = test.get("thresholds", {}).get(f"{threshold:g} mm", test)
-    cut = scores.get("references", {}).get(name, {}).get("cut", 0.5)
-    return run.test[threshold].reference(name, cut)
+    return run.test[threshold].reference(name, reference_cut(run.scores, threshold, name))
 
 
 def mean_probability(forecasts: Sequence[Forecasts]) -> np.ndarray:

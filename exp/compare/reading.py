@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from exp.stored_forecasts import SCORED_AGAIN
 from utils import run_directory
 from utils.amounts import AmountForecasts
 from utils.errors import ForeseenError, UsageError, join
-from utils.forecasts import Forecasts
+from utils.forecasts import REFERENCES, Forecasts, ReferenceName
 
 logger = logging.getLogger(__name__)
 CONFIG_FILE = "config.json"
@@ -238,7 +238,37 @@ def read(path: Path, *, with_validation: bool = False) -> StoredRun:
             errors.append(error)
     if errors:
         raise join(errors)
-    return StoredRun(path, scores, config, **found)
+    run = StoredRun(path, scores, config, **found)
+    return run if run.amounts is None else _with_exact_chances(run)
+
+
+def reference_cut(scores: Mapping[str, Any], threshold: float, name: ReferenceName) -> float:
+    """Return the cut that validation chose for a reference.
+
+    Runs of an earlier version did not choose one: from one half on it is rain.
+    """
+    test = scores["test"]
+    test = test.get("events", test)
+    event = test.get("thresholds", {}).get(f"{threshold:g} mm", test)
+    return float(event.get("references", {}).get(name, {}).get("cut", 0.5))
+
+
+def _with_exact_chances(run: StoredRun) -> StoredRun:
+    """Give a regression by climatology or persistence the chances that these have as references.
+
+    Its own are read off a few quantiles, and would have skill against the reference of the same name.
+    """
+    name = next((reference for reference in REFERENCES if reference == run.model), None)
+    if name is None:
+        return run
+    exact = {
+        split: {
+            threshold: event.reference(name, reference_cut(run.scores, threshold, name))
+            for threshold, event in events.items()
+        }
+        for split, events in (("test", run.test), ("validation", run.validation))
+    }
+    return replace(run, test=exact["test"], validation=exact["validation"])
 
 
 def _description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -87,7 +87,11 @@ def test_the_thresholds_of_regressions_are_compared_as_events(amount_runs: Path,
     assert own["scores"]["brier_score"] == pytest.approx(test["overall"]["brier_score"])
     assert row_of(event, "climatology")["scores"]["brier_skill_score"] == 0
     assert row_of(event, "climatology")["cut"] == [test["references"]["climatology"]["cut"]]
-    assert event["ensemble"] and row_of(event, "ensemble")
+    assert row_of(event, "climatology")["seeds"] == [0] and row_of(event, "persistence")["seeds"] == []
+    assert {member["name"] for member in event["ensemble"]["members"]} == {"climatology", "ridge_regression"}
+    (run,) = reading.read_all(runs_of(amount_runs, "climatology"), with_validation=True)
+    for events in (run.test, run.validation):
+        assert all((each.probability == each.climatology).all() for each in events.values())
     assert {model["cut_score"] for model in found["models"]} == {"macro_f1"}
 
 
