@@ -37,7 +37,7 @@ def compare(config: CompareConfig) -> Path:
         StorageError: the folder cannot be written.
     """
     read = reading.read_all(reading.paths_of(config.runs), with_validation=config.ensemble)
-    runs = folds.together(read)
+    runs = folds.together(read, config.test_year)
     if config.ensemble:
         folds.refuse_ensemble(runs)
     if len(runs) == 1:

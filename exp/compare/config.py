@@ -13,7 +13,7 @@ class CompareConfig:
     runs: tuple[str, ...] = field(
         default=(),
         metadata={
-            "help": "run directories, or one folder of an experiment for the newest run of each model; "
+            "help": "run directories, or folders of experiments for the newest run of each model in them; "
             "the words without a flag are these too"
         },
     )
@@ -22,6 +22,12 @@ class CompareConfig:
         metadata={
             "help": "model or run that all others are compared with, beside the best one "
             "(default: the best of the references)"
+        },
+    )
+    test_year: int | None = field(
+        default=None,
+        metadata={
+            "help": "of the runs of --cross_validate those alone that test this year (default: all years as one)"
         },
     )
     common_instants: bool = field(

@@ -18,13 +18,36 @@ from utils.errors import UsageError
 from utils.forecasts import Forecasts
 
 
-def together(runs: Sequence[StoredRun]) -> list[StoredRun]:
-    """Put the folds of one seed and the same flags into one run each; all other runs stay as they are."""
+def together(runs: Sequence[StoredRun], test_year: int | None = None) -> list[StoredRun]:
+    """Put the folds of one seed and the same flags into one run each; all other runs stay as they are.
+
+    Args:
+        runs: as they were read.
+        test_year: leave out the folds that test another year.
+
+    Raises:
+        UsageError: ``CONFIG``, no run tests that year.
+    """
+    if test_year is not None:
+        runs = _of_year(runs, test_year)
     found: dict[Any, list[StoredRun]] = {}
     for run in runs:
         key = (_without_years(run.own_flags), run.seed) if run_directory.is_fold(run.home) else run.path
         found.setdefault(key, []).append(run)
     return [parts[0] if len(parts) == 1 else _one(sorted(parts, key=_tested)) for parts in found.values()]
+
+
+def _of_year(runs: Sequence[StoredRun], year: int) -> list[StoredRun]:
+    found = [run for run in runs if not run_directory.is_fold(run.home) or _tested(run) == str(year)]
+    if not found:
+        raise UsageError(
+            "CONFIG",
+            f"No run tests the year {year}.",
+            where="--test_year",
+            evidence=f"tested: {', '.join(sorted({_tested(run) for run in runs}))}",
+            next_command=f"--test_year {max(map(_tested, runs))}",
+        )
+    return found
 
 
 def refuse_ensemble(runs: Sequence[StoredRun]) -> None:

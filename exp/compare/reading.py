@@ -101,10 +101,10 @@ def flags_but_seed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def paths_of(words: Sequence[str]) -> list[Path]:
-    """Return the run directories that words name: these, or of one folder the newest run of each model.
+    """Return the run directories that words name: these, or of a folder of runs the newest of each model.
 
     Raises:
-        UsageError: nothing is named, or the one folder holds no finished run.
+        UsageError: nothing is named, or a folder holds no finished run.
     """
     paths = [Path(word) for word in words]
     if not paths:
@@ -114,10 +114,16 @@ def paths_of(words: Sequence[str]) -> list[Path]:
             where="--task_name compare",
             next_command="python run.py --task_name compare RUN RUN ..., or one folder checkpoints/<model_id>",
         )
-    is_folder = len(paths) == 1 and not any((paths[0] / name).is_file() for name in ("scores.json", CONFIG_FILE))
-    if is_folder:
-        return newest_of_each_model(paths[0])
-    return list({path.resolve(): path for path in paths}.values())
+    alone = len(paths) == 1
+    runs = [run for path in paths for run in (newest_of_each_model(path) if _is_folder(path, alone) else [path])]
+    return list({run.resolve(): run for run in runs}.values())
+
+
+def _is_folder(path: Path, alone: bool) -> bool:
+    """Return whether a word names a folder of runs; what is neither that nor a run is told as a run among others."""
+    if any((path / name).is_file() for name in (run_directory.FINISHED_FILE, CONFIG_FILE)):
+        return False
+    return alone or any(run.parent == path for run in run_directory.finished_runs(str(path.parent)))
 
 
 def newest_of_each_model(folder: Path) -> list[Path]:

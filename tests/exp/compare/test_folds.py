@@ -15,7 +15,7 @@ from tests.exp.compare import stored
 from utils.forecasts import Forecasts
 
 
-def write_folds(tmp_path: Path, model: str, seeds: tuple[int, ...] = (0,), skill: float = 0.5) -> Path:
+def write_folds(tmp_path: Path, model: str, seeds: tuple[int, ...] = (0,), skill: float = 0.5, **flags: object) -> Path:
     """Write two years of a model and return their folder; the cut and the marks differ from year to year."""
     folder = tmp_path / "own-by_years"
     for seed in seeds:
@@ -26,7 +26,12 @@ def write_folds(tmp_path: Path, model: str, seeds: tuple[int, ...] = (0,), skill
                 seed,
                 first=f"{year}-01-01",
                 skill=skill,
-                flags={"train_until": str(year - 2), "validation_until": str(year - 1), "test_until": str(year)},
+                flags={
+                    "train_until": str(year - 2),
+                    "validation_until": str(year - 1),
+                    "test_until": str(year),
+                    **flags,
+                },
                 splits={"train_end": f"{year - 1}-01-01T00", "validation_end": f"{year}-01-01T00"},
                 scores={
                     "cut": [cut],
@@ -82,3 +87,20 @@ def test_folds_are_compared_and_shown_with_all_their_years(tmp_path: Path, capsy
     capsys.readouterr()
     assert program.main(["--task_name", "compare", str(folder), "--ensemble"]) == 2
     assert "one for each year" in capsys.readouterr().err
+
+
+def test_one_year_of_several_folders_is_compared_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Presets of one model lie in folders of their own, and a benchmark names its year."""
+    folders = [
+        write_folds(tmp_path / name, "resnet1d", skill=skill, d_model=width)
+        for name, skill, width in (("a", 0.3, 8), ("b", 0.9, 16))
+    ]
+    words = ["--task_name", "compare", *map(str, folders)]
+    output = tmp_path / "compared"
+    assert program.main([*words, "--test_year", "2024", "--output", str(output)]) == 0
+    found = json.loads((output / "comparison.json").read_text())
+    assert found["splits"]["test_first"][:4] == "2024" and found["instants"]["days"] == stored.DAYS
+    assert len(found["models"]) == 2 and all(len(model["runs"]) == 1 for model in found["models"])
+    capsys.readouterr()
+    assert program.main([*words, "--test_year", "2020"]) == 2
+    assert "tested: 2023, 2024" in capsys.readouterr().err
