@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from data_provider.factory import Splits
 from data_provider.windows import WindowSet
 from exp.callbacks import EpochWarnings
 from exp.forecast_training import ForecastLog
-from exp.forecasters import Forecaster, NetworkForecaster, ReferenceForecaster, adapted, reference_inputs
+from exp.forecasters import Forecaster, NetworkForecaster, ReferenceForecaster, adapted
 from exp.frozen_encoder import EncodedWindows
 from exp.network_training import METRICS_FILE
 from exp.objective import Loss, Objective, Tally
@@ -45,7 +45,7 @@ def build(settings: Settings, dimensions: Dimensions, device: torch.device) -> A
     arguments = settings.model_arguments(dimensions, settings.regression.n_quantiles)
     model = models.build_for_amounts(settings.run.model, arguments)
     if models.kind(settings.run.model) == "reference":
-        return AmountReference(model, dimensions)
+        return AmountReference(model, settings, dimensions)
     if settings.trainer.validation_score != "loss":
         raise UsageError(
             "CONFIG",
@@ -119,5 +119,4 @@ class AmountReference(ReferenceForecaster):
 
     def amounts(self, windows: AmountWindows) -> Amounts:
         """Return what the reference says."""
-        inputs: dict[str, Any] = reference_inputs(self.model.needs, windows, self.dimensions)
-        return self.model.predict_amounts(inputs)
+        return self.model.predict_amounts(self.inputs(windows))

@@ -11,26 +11,23 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 import models
-from data_provider.amounts import AmountWindows
 from data_provider.factory import Splits
 from data_provider.windows import WindowSet
 from exp.callbacks import BestCheckpoint, EpochWarnings, MetricsLog
 from exp.frozen_encoder import EncodedWindows, FrozenEncoder
 from exp.network_training import METRICS_FILE, NetworkTraining
 from exp.objective import Loss, Objective
+from exp.reference_inputs import FEATURE_BATCH, collect
 from exp.settings import Dimensions, Settings
 from exp.state_keeper import Keeping
 from exp.trainer import Callback, Explain, Trainer, predict_logits
 from layers import losses
 from layers.low_rank import add_low_rank
-from layers.window_features import WindowFeatures
 from utils import checkpoint
 
 logger = logging.getLogger(__name__)
-FEATURE_BATCH = 512
 # Enough for quantiles; windows of a long record are many, and neighbours say the same.
 INPUT_WINDOWS = 20_000
 NOTHING_KEPT = Keeping()
@@ -74,7 +71,7 @@ def build(settings: Settings, dimensions: Dimensions, device: torch.device) -> F
     model = models.build(settings.run.model, settings.model_arguments(dimensions, n_outputs))
     if _is_network(settings):
         return ClassNetwork(adapted(model, settings).to(device), settings, dimensions)
-    return ClassReference(model, dimensions)
+    return ClassReference(model, settings, dimensions)
 
 
 def adapted(model: torch.nn.Module, settings: Settings) -> torch.nn.Module:
@@ -231,8 +228,9 @@ class ClassNetwork(NetworkForecaster):
 class ReferenceForecaster:
     """A reference forecast: fitted in one go on what it asks for."""
 
-    def __init__(self, model: Any, dimensions: Dimensions) -> None:
+    def __init__(self, model: Any, settings: Settings, dimensions: Dimensions) -> None:
         self.model, self.dimensions = model, dimensions
+        self.with_history = getattr(settings.model, "history_features", False)
         self.seconds = 0.0
 
     def fit(
@@ -243,13 +241,17 @@ class ReferenceForecaster:
         keeping: Keeping = NOTHING_KEPT,
     ) -> list[dict[str, Any]]:
         """Fit on the training windows and write best.pt."""
-        inputs = reference_inputs(self.model.needs, splits.train, self.dimensions)
+        inputs = self.inputs(splits.train)
         started = time.monotonic()
         self.model.fit(inputs, self.targets(splits.train))
         self.seconds = time.monotonic() - started
         metadata = {"holds": "fitted reference", **keeping.description}
         checkpoint.save(run / "best.pt", self.model.state(), metadata=metadata)
         return []
+
+    def inputs(self, windows: WindowSet) -> dict[str, Any]:
+        """Return what the model asks for."""
+        return collect(self.model.needs, windows, self.dimensions, with_history=self.with_history)
 
     def targets(self, windows: WindowSet) -> np.ndarray:
         """Return what the model is to answer, `(N,)`."""
@@ -269,34 +271,7 @@ class ClassReference(ReferenceForecaster):
 
     def probabilities(self, windows: WindowSet) -> np.ndarray:
         """Return class probabilities."""
-        return self.model.predict_probability(reference_inputs(self.model.needs, windows, self.dimensions))
-
-
-def reference_inputs(needs: tuple[str, ...], windows: WindowSet, dimensions: Dimensions) -> dict[str, np.ndarray]:
-    """Collect what a reference asks for, all of it from the same windows the networks see.
-
-    Args:
-        needs: among `features`, `region`, `month`, `past_class`, and of windows with amounts `past_mm`.
-        windows: the windows of one split.
-        dimensions: of the data.
-
-    Returns:
-        name -> `(N, ...)` array.
-    """
-    index = windows.index
-    available = {
-        "region": lambda: index.region,
-        "month": lambda: index.month,
-        "past_class": lambda: index.past_class,
-        "past_mm": lambda: _past_amounts(windows),
-        "features": lambda: _features(windows, dimensions),
-    }
-    return {name: available[name]() for name in needs}
-
-
-def _past_amounts(windows: WindowSet) -> np.ndarray:
-    assert isinstance(windows, AmountWindows), "only a model of amounts asks for amounts"
-    return windows.past_mm
+        return self.model.predict_probability(self.inputs(windows))
 
 
 def base_rate_entropy(label: np.ndarray) -> float:
@@ -304,19 +279,6 @@ def base_rate_entropy(label: np.ndarray) -> float:
     share = np.bincount(label) / len(label)
     share = share[share > 0]
     return float(-(share * np.log(share)).sum())
-
-
-def _features(windows: WindowSet, dimensions: Dimensions) -> np.ndarray:
-    """Return the engineered features and marks `(N, F)` of all windows."""
-    engineered = WindowFeatures(
-        dimensions.n_variables, dimensions.context_length, dimensions.step_hours, dimensions.pressure_index
-    )
-    ids = torch.arange(len(windows), device=windows.device)
-    parts = [
-        torch.cat([engineered(windows.inputs(part)), windows.marks[part]], dim=1).cpu()
-        for part in tqdm(ids.split(FEATURE_BATCH), disable=None, leave=False, desc="window features", unit="batch")
-    ]
-    return torch.cat(parts).numpy()
 
 
 def _validation_scores(probability: np.ndarray, label: np.ndarray) -> dict[str, float | None]:

@@ -1,13 +1,28 @@
-"""What the linear references share: whole features, standardised with training statistics.
+"""What the references on engineered features share: which they read, and features that are whole and standardised.
 
 Axes: N samples, F features.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from utils.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureConfig:
+    """What a reference on engineered features reads."""
+
+    history_features: bool = field(
+        default=False,
+        metadata={
+            "help": "fit on the 400 features of the past month that Timer-XL may read (layers/history_features.py), in "
+            "place of lags and rolling values"
+        },
+    )
 
 
 def standardisation(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

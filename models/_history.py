@@ -5,7 +5,7 @@ Axes: B batch, L time steps, V variables, M marks of the init_time and region, F
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -35,7 +35,7 @@ class HistoryBranch(nn.Module):
     def __init__(self, configs: Any, dropout: float) -> None:
         super().__init__()
         variables = tuple(getattr(configs, "variables", ()))
-        _require(variables)
+        require_variables(variables)
         self.n_marks = dimension(configs, "n_marks", "--history_features")
         self.features = HistoryFeatures(
             variables,
@@ -63,7 +63,15 @@ class HistoryBranch(nn.Module):
         return torch.cat([self.features(x), marks(x_mark, self.n_marks)], dim=1)
 
 
-def _require(variables: tuple[str, ...]) -> None:
+def require_variables(variables: Sequence[str]) -> None:
+    """Refuse a table that lacks what the features are made of.
+
+    Args:
+        variables: names of those that the table has.
+
+    Raises:
+        UsageError: ``CONFIG``, with the names that are missing.
+    """
     missing = [name for name in NEEDED if name not in variables]
     if not missing:
         return

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
+from models._features import FeatureConfig
 from utils import rain_scale
 from utils.amounts import Amounts
 from utils.class_labels import check_labels, softmax, spread_over_classes
@@ -29,7 +30,7 @@ STATE_NAMES = ("classes", *NODE_NAMES)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(FeatureConfig):
     """Settings of the gradient boosting."""
 
     boosting_trees: int = field(default=300, metadata={"help": "number of boosting rounds (trees per class)"})

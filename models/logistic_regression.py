@@ -19,7 +19,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from models._features import finite, standardisation
+from models._features import FeatureConfig, finite, standardisation
 from utils.class_labels import check_labels, softmax, spread_over_classes
 from utils.errors import UsageError
 
@@ -29,7 +29,7 @@ STATE_NAMES = ("classes", "mean", "scale", "coefficient", "intercept")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(FeatureConfig):
     """Settings of the logistic regression."""
 
     logistic_c: float = field(default=1.0, metadata={"help": "inverse strength of the L2 penalty; smaller is stronger"})

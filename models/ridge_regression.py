@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import RidgeCV
 
-from models._features import finite, standardisation
+from models._features import FeatureConfig, finite, standardisation
 from utils import rain_scale
 from utils.amounts import Amounts
 from utils.errors import UsageError
@@ -30,7 +30,7 @@ STATE_NAMES = ("mean", "scale", "coefficient", "intercept", "errors")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(FeatureConfig):
     """Settings of the ridge regression."""
 
     ridge_penalty: float | None = field(

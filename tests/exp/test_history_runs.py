@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import run as program
 from tests import make_table
 from tests.exp.test_resume import Project
 from tests.run_ends import differences
@@ -70,3 +71,18 @@ def test_statistics_know_nothing_of_validation_and_test(tmp_path: Path, whole: W
             checkpoint.load(folder / "best.pt")[f"history.embedding.{name}"] for folder in (run, other.runs()[0])
         )
         assert torch.equal(before, after) and before.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("model", ["logistic_regression", "gradient_boosting"])
+def test_references_are_given_the_same_features(tmp_path: Path, whole: WindyProject, model: str) -> None:
+    """A network that knows more than what it is compared with has proved nothing about networks."""
+    project = WindyProject(tmp_path)
+    words = ["--model", model, "--preset", "smoke", "--root_path", str(tmp_path), "--data_path", "table.csv"]
+    words += ["--checkpoints", str(tmp_path / "runs"), "--bootstrap_draws", "0"]
+    assert program.main([*words, "--history_features"]) == 0 and program.main(words) == 0
+    with_history, without = (json.loads((run / "scores.json").read_text())["test"] for run in project.runs())
+    assert with_history["overall"]["brier_score"] != without["overall"]["brier_score"]
+    (own,) = whole.runs()
+    n_features = checkpoint.load(own / "best.pt")["history.embedding.centre"].shape[0]
+    if model == "logistic_regression":
+        assert checkpoint.load(project.runs()[0] / "best.pt")["mean"].shape[0] == n_features

@@ -15,7 +15,7 @@ from data_provider.scaling import ScalingConfig
 from data_provider.splits import SplitConfig
 from data_provider.windows import WindowSet
 from exp import scoring
-from exp.forecasters import reference_inputs
+from exp.reference_inputs import collect
 from exp.settings import Dimensions
 from exp.verification_config import VerificationConfig
 from layers.window_features import WindowFeatures
@@ -96,7 +96,7 @@ def test_every_window_gets_its_own_features_and_marks(splits: Splits, monkeypatc
     dimensions = Dimensions(
         n_classes=2, n_variables=5, context_length=20, n_marks=6, n_regions=2, step_hours=6, pressure_index=2
     )
-    found = reference_inputs(("features",), splits.train, dimensions)["features"]
+    found = collect(("features",), splits.train, dimensions)["features"]
     engineered = WindowFeatures(5, 20, 6, 2)
     for number in (0, 6, 7, len(splits.train) - 1):
         ids = torch.tensor([number])
