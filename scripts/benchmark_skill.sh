@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Does Timer-XL earn its place? References and presets on one real table, trained on earlier years and tested on 2022, 2023
+# and 2024 by runs of their own, three seeds each; then who is better by how much, with intervals: on the last year alone and
+# on all three as one record. What is finished is not done again, so that the command can be stopped and typed again.
+#   bash scripts/benchmark_skill.sh --input_dir FOLDER        prepares the table from a folder of ERA5 files, then all of it
+#   bash scripts/benchmark_skill.sh --only best,boosting      parts, by the names below
+#   bash scripts/benchmark_skill.sh --threshold_mm 1          rain of 1 mm, a table of its own
+#   bash scripts/benchmark_skill.sh --seeds 5                 more seeds of the networks
+# Names: climatology, logistic, boosting, boosting_slow (600 slow trees), the same on the features of the past month that
+# preset best reads (logistic_history, boosting_history), tiny, best, best_alone (without these features). On two cores it
+# takes about an hour and a half. Runs: checkpoints/skill_<name>-by_years/; tables, pictures and pages:
+# checkpoints/skill_2024/ and checkpoints/skill_all_years/. Other flags go to every run: python run.py --help
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/help.sh
+help_where_asked scripts/benchmark_skill.sh "$@"
+
+input_dir= only= seeds=3 threshold=0.1
+more=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --input_dir) input_dir=$2; shift 2 ;;
+    --only) only=$2; shift 2 ;;
+    --seeds) seeds=$2; shift 2 ;;
+    --threshold_mm) threshold=$2; shift 2 ;;
+    *) more+=("$1"); shift ;;
+  esac
+done
+source scripts/setup.sh
+
+suffix=
+[ "$threshold" = 0.1 ] || suffix=_${threshold}mm
+table=yerevan$suffix
+if [ -n "$input_dir" ] && [ ! -f "datasets/processed/$table.csv" ]; then
+  "$PYTHON" -m data_provider.prepare --input_dir "$input_dir" --output "datasets/processed/$table.nc" \
+    --regions grid_columns --columns tp t2m sp u10 v10 blh --threshold_mm "$threshold"
+fi
+
+declare -A flags=(
+  [climatology]="--model climatology --seq_len 720"
+  [logistic]="--model logistic_regression --seq_len 720"
+  [logistic_history]="--model logistic_regression --seq_len 720 --history_features --logistic_c 0.001"
+  [boosting]="--model gradient_boosting --seq_len 720"
+  [boosting_slow]="--model gradient_boosting --seq_len 720 --boosting_trees 600 --boosting_learning_rate 0.015"
+  [boosting_history]="--model gradient_boosting --seq_len 720 --history_features"
+  [tiny]="--preset tiny --seq_len 720 --encoder_hours 168 --itr $seeds"
+  [best]="--preset best --itr $seeds"
+  [best_alone]="--preset best --history_features no --use_marks --last_hours 24 --itr $seeds"
+)
+names=(climatology logistic logistic_history boosting boosting_slow boosting_history tiny best best_alone)
+[ -z "$only" ] || IFS=, read -ra names <<<"$only"
+
+folders=()
+for name in "${names[@]}"; do
+  if [ -z "${flags[$name]:-}" ]; then
+    echo "--only: there is no $name; names: ${!flags[*]}" >&2
+    exit 2
+  fi
+  printf '\n[skill] %s\n' "$name"
+  read -ra words <<<"${flags[$name]}"
+  words+=(--cross_validate years --sample_stride_hours 3 --data_path "$table.csv" --model_id "skill_$name$suffix")
+  "$PYTHON" run.py "${words[@]}" ${more[@]+"${more[@]}"}
+  folders+=("checkpoints/skill_$name$suffix-by_years")
+done
+
+printf '\n[skill] the last year alone\n'
+compare=(--task_name compare "${folders[@]}")
+"$PYTHON" run.py "${compare[@]}" --test_year 2024 --output="checkpoints/skill_2024$suffix"
+printf '\n[skill] all test years as one record\n'
+"$PYTHON" run.py "${compare[@]}" --output="checkpoints/skill_all_years$suffix"
