@@ -111,7 +111,7 @@ _DESCRIBED: dict[str, tuple[str, dict[str, Any]]] = {
             "history_features": True,
             "feature_dropout": 0.5,
             "dropout": 0.0,
-            "head_hidden": 256,
+            "head_hidden": 128,
             "head_dropout": 0.6,
             "batch_size": 512,
             "sample_stride_hours": 3,
