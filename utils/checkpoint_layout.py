@@ -23,7 +23,7 @@ RELEASED = {
 RELEASED_FLAGS = " ".join(f"--{name} {value}" for name, value in RELEASED.items())
 BIAS = "attention.inner_attention.attn_bias.emb.weight"
 # What a classifier has beside the published encoder.
-OF_A_CLASSIFIER = ("classifier.", "projection.", "shortcut.", "token_attention.", "layer_mixing.")
+OF_A_CLASSIFIER = ("classifier.", "projection.", "shortcut.", "token_attention.", "layer_mixing.", "history.")
 # Every name of a file of this layout matches the whole pattern.
 KNOWN = {
     "Timer-XL (142 tensors at the released size)": r"embedding\.(weight|bias)|head\.(weight|bias)|blocks\.norm\."

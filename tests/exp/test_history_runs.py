@@ -86,3 +86,16 @@ def test_references_are_given_the_same_features(tmp_path: Path, whole: WindyProj
     n_features = checkpoint.load(own / "best.pt")["history.embedding.centre"].shape[0]
     if model == "logistic_regression":
         assert checkpoint.load(project.runs()[0] / "best.pt")["mean"].shape[0] == n_features
+
+
+def test_a_pre_trained_encoder_is_taken_and_the_features_start_fresh(tmp_path: Path) -> None:
+    """No file of an encoder has them, and one that is refused for it cannot be used beside them."""
+    project = WindyProject(tmp_path)
+    encoder = Path("checkpoints/small_encoder/encoder.pt").resolve()
+    words = ["--preset", "encoder", "--adaptation", "--pretrain_model_path", str(encoder), "--tune", "head"]
+    assert project.start(*words, "--seq_len", "168", "--train_epochs", "1", "--batch_size", "64") == 0
+    (run,) = project.runs()
+    plan = json.loads((run / "load_plan.json").read_text())
+    assert "74 of 74" in json.dumps(plan)
+    frozen, loaded = checkpoint.load(run / "best.pt"), checkpoint.load(encoder)
+    assert torch.equal(frozen["embedding.weight"], loaded["embedding.weight"])
