@@ -5,6 +5,8 @@
 #   bash scripts/benchmark_skill.sh --input_dir FOLDER        prepares the table from a folder of ERA5 files, then all of it
 #   bash scripts/benchmark_skill.sh --only best,boosting      parts, by the names below
 #   bash scripts/benchmark_skill.sh --threshold_mm 1          rain of 1 mm, a table of its own
+#   bash scripts/benchmark_skill.sh --threshold_mm 0.1,1,5    three thresholds, told by one model at once
+#   bash scripts/benchmark_skill.sh --regions cells           each grid cell a region, in place of the columns of the grid
 #   bash scripts/benchmark_skill.sh --seeds 5                 more seeds of the networks
 # Names: climatology, logistic, boosting, boosting_slow (600 slow trees), the same on the features of the past month that
 # preset best reads (logistic_history, boosting_history), tiny, best, best_alone (without these features). On two cores it
@@ -15,7 +17,7 @@ cd "$(dirname "$0")/.."
 source scripts/help.sh
 help_where_asked scripts/benchmark_skill.sh "$@"
 
-input_dir= only= seeds=3 threshold=0.1
+input_dir= only= seeds=3 threshold=0.1 regions=grid_columns
 more=()
 while [ $# -gt 0 ]; do
   case $1 in
@@ -23,17 +25,23 @@ while [ $# -gt 0 ]; do
     --only) only=$2; shift 2 ;;
     --seeds) seeds=$2; shift 2 ;;
     --threshold_mm) threshold=$2; shift 2 ;;
+    --regions) regions=$2; shift 2 ;;
     *) more+=("$1"); shift ;;
   esac
 done
 source scripts/setup.sh
 
 suffix=
-[ "$threshold" = 0.1 ] || suffix=_${threshold}mm
+[ "$threshold" = 0.1 ] || suffix=_${threshold//,/-}mm
+[ "$regions" = grid_columns ] || suffix=${suffix}_$regions
 table=yerevan$suffix
 if [ -n "$input_dir" ] && [ ! -f "datasets/processed/$table.csv" ]; then
   "$PYTHON" -m data_provider.prepare --input_dir "$input_dir" --output "datasets/processed/$table.nc" \
-    --regions grid_columns --columns tp t2m sp u10 v10 blh --threshold_mm "$threshold"
+    --regions "$regions" --columns tp t2m sp u10 v10 blh --threshold_mm "$threshold"
+fi
+if [ ! -f "datasets/processed/$table.csv" ]; then
+  echo "There is no datasets/processed/$table.csv: --input_dir FOLDER makes it from ERA5 files (docs/data.md)" >&2
+  exit 3
 fi
 
 declare -A flags=(
@@ -48,14 +56,14 @@ declare -A flags=(
   [best_alone]="--preset best --history_features no --use_marks --last_hours 24 --itr $seeds"
 )
 names=(climatology logistic logistic_history boosting boosting_slow boosting_history tiny best best_alone)
+all="${names[*]}"
 [ -z "$only" ] || IFS=, read -ra names <<<"$only"
+for name in "${names[@]}"; do
+  [ -n "${flags[$name]:-}" ] || { echo "--only $name: there is no such name; names: $all" >&2; exit 2; }
+done
 
 folders=()
 for name in "${names[@]}"; do
-  if [ -z "${flags[$name]:-}" ]; then
-    echo "--only: there is no $name; names: ${!flags[*]}" >&2
-    exit 2
-  fi
   printf '\n[skill] %s\n' "$name"
   read -ra words <<<"${flags[$name]}"
   words+=(--cross_validate years --sample_stride_hours 3 --data_path "$table.csv" --model_id "skill_$name$suffix")
