@@ -21,7 +21,7 @@ from models._features import FeatureConfig
 from utils import rain_scale
 from utils.amounts import Amounts
 from utils.class_labels import check_labels, softmax, spread_over_classes
-from utils.errors import UsageError
+from utils.flag_rules import require
 
 # All trees are walked at once for so many samples; the chunk's features stay in the processor's cache.
 CHUNK = 512
@@ -37,25 +37,24 @@ class Config(FeatureConfig):
     boosting_learning_rate: float = field(default=0.03, metadata={"help": "share of each tree that is added"})
     boosting_leaves: int = field(default=31, metadata={"help": "most leaves of one tree"})
 
+    boosting_min_samples: int = field(default=20, metadata={"help": "fewest training windows in a leaf"})
+    boosting_l2: float = field(default=0.0, metadata={"help": "L2 penalty on the values of the leaves"})
+    boosting_feature_share: float = field(
+        default=1.0, metadata={"help": "share of the features, drawn anew, that each split may choose among"}
+    )
+
     def __post_init__(self) -> None:
-        if self.boosting_trees < 1:
-            raise UsageError(
-                "CONFIG",
-                f"--boosting_trees is {self.boosting_trees}; it has to be at least 1",
-                next_command="--boosting_trees 300",
-            )
-        if not (math.isfinite(self.boosting_learning_rate) and self.boosting_learning_rate > 0):
-            raise UsageError(
-                "CONFIG",
-                f"--boosting_learning_rate is {self.boosting_learning_rate}; it has to be above 0",
-                next_command="--boosting_learning_rate 0.03",
-            )
-        if self.boosting_leaves < 2:
-            raise UsageError(
-                "CONFIG",
-                f"--boosting_leaves is {self.boosting_leaves}; it has to be at least 2",
-                next_command="--boosting_leaves 31",
-            )
+        require(self, "boosting_trees", self.boosting_trees >= 1, "must be at least 1", "--boosting_trees 300")
+        rate, penalty = self.boosting_learning_rate, self.boosting_l2
+        is_rate = math.isfinite(rate) and rate > 0
+        require(self, "boosting_learning_rate", is_rate, "must be above 0", "--boosting_learning_rate 0.03")
+        require(self, "boosting_leaves", self.boosting_leaves >= 2, "must be at least 2", "--boosting_leaves 31")
+        fewest = self.boosting_min_samples
+        require(self, "boosting_min_samples", fewest >= 1, "must be at least 1", "--boosting_min_samples 20")
+        is_penalty = math.isfinite(penalty) and penalty >= 0
+        require(self, "boosting_l2", is_penalty, "must not be below 0", "--boosting_l2 0")
+        is_share = 0 < self.boosting_feature_share <= 1
+        require(self, "boosting_feature_share", is_share, "must be above 0 and at most 1", "--boosting_feature_share 1")
 
 
 class Model:
@@ -159,6 +158,9 @@ def _settings(config: Any) -> dict[str, Any]:
         "max_iter": int(config.boosting_trees),
         "learning_rate": float(config.boosting_learning_rate),
         "max_leaf_nodes": int(config.boosting_leaves),
+        "min_samples_leaf": int(config.boosting_min_samples),
+        "l2_regularization": float(config.boosting_l2),
+        "max_features": float(config.boosting_feature_share),
         "random_state": int(config.seed),
         "early_stopping": False,
         "categorical_features": None,

@@ -9,8 +9,8 @@
 #   bash scripts/benchmark_skill.sh --regions cells           each grid cell a region, in place of the columns of the grid
 #   bash scripts/benchmark_skill.sh --seeds 5                 more seeds of the networks
 # Names: climatology, logistic, boosting, boosting_slow (600 slow trees), the same on the features of the past month that
-# preset best reads (logistic_history, boosting_history), tiny, best, best_alone (without these features). On two cores it
-# takes about an hour and a half. Runs: checkpoints/skill_<name>-by_years/; tables, pictures and pages:
+# preset best reads (logistic_history, boosting_history, boosting_history_tuned), tiny, best, best_alone (without these
+# features). On two cores it takes about an hour and a half. Runs: checkpoints/skill_<name>-by_years/; tables, pictures and pages:
 # checkpoints/skill_2024/ and checkpoints/skill_all_years/. Other flags go to every run: python run.py --help
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -51,11 +51,12 @@ declare -A flags=(
   [boosting]="--model gradient_boosting --seq_len 720"
   [boosting_slow]="--model gradient_boosting --seq_len 720 --boosting_trees 600 --boosting_learning_rate 0.015"
   [boosting_history]="--model gradient_boosting --seq_len 720 --history_features"
+  [boosting_history_tuned]="--model gradient_boosting --seq_len 720 --history_features --boosting_trees 250 --boosting_learning_rate 0.04 --boosting_leaves 12 --boosting_feature_share 0.15 --boosting_min_samples 150 --boosting_l2 10"
   [tiny]="--preset tiny --seq_len 720 --encoder_hours 168 --itr $seeds"
   [best]="--preset best --itr $seeds"
   [best_alone]="--preset best --history_features no --use_marks --last_hours 24 --itr $seeds"
 )
-names=(climatology logistic logistic_history boosting boosting_slow boosting_history tiny best best_alone)
+names=(climatology logistic logistic_history boosting boosting_slow boosting_history boosting_history_tuned tiny best best_alone)
 all="${names[*]}"
 [ -z "$only" ] || IFS=, read -ra names <<<"$only"
 for name in "${names[@]}"; do

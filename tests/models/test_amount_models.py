@@ -17,7 +17,8 @@ from utils.errors import DataError, UsageError
 REFERENCES = [name for name in models.regressors() if models.kind(name) == "reference"]
 SETTINGS = {
     "n_quantiles": 5, "n_regions": 2, "seed": 0, "boosting_trees": 8, "boosting_learning_rate": 0.2,
-    "boosting_leaves": 7, "ridge_penalty": None,
+    "boosting_leaves": 7, "boosting_min_samples": 20, "boosting_l2": 0.0, "boosting_feature_share": 1.0,
+    "ridge_penalty": None,
 }  # fmt: skip
 
 

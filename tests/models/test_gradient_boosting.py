@@ -123,9 +123,27 @@ def test_one_class_is_refused():
 @pytest.mark.parametrize(
     ("given", "flag"),
     [({"boosting_trees": 0}, "--boosting_trees"), ({"boosting_learning_rate": 0.0}, "--boosting_learning_rate"),
-     ({"boosting_leaves": 1}, "--boosting_leaves")],
+     ({"boosting_leaves": 1}, "--boosting_leaves"), ({"boosting_min_samples": 0}, "--boosting_min_samples"),
+     ({"boosting_l2": -1.0}, "--boosting_l2"), ({"boosting_feature_share": 0.0}, "--boosting_feature_share")],
 )  # fmt: skip
 def test_impossible_settings_name_their_flag(given, flag):
     """The user would get scikit-learn's parameter names instead of the flag."""
     with pytest.raises(UsageError, match=flag):
         gradient_boosting.Config(**given)
+
+
+def test_every_setting_reaches_the_trees():
+    """A flag that does nothing would be tuned for a day."""
+    features, label = sample()
+
+    def probability(**given: float) -> np.ndarray:
+        model = gradient_boosting.Model(config(**given))
+        model.fit({"features": features}, label)
+        return model.predict_probability({"features": features})
+
+    usual = probability()
+    for given in (
+        {"boosting_leaves": 5}, {"boosting_learning_rate": 0.1}, {"boosting_min_samples": 200},
+        {"boosting_l2": 50.0}, {"boosting_feature_share": 0.3},
+    ):  # fmt: skip
+        assert not np.array_equal(probability(**given), usual), given
