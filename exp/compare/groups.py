@@ -10,6 +10,7 @@ from typing import Any
 
 import models
 from exp.compare.reading import StoredRun
+from utils import run_directory
 from utils.errors import UsageError
 
 SHOWN_FLAGS = 3
@@ -96,15 +97,20 @@ def _words_for(group: Group) -> set[str]:
 def _longer_names(runs: Sequence[StoredRun]) -> list[str]:
     """Return the shortest kind of name that tells groups of one model apart."""
     kinds: list[Callable[[StoredRun], str]] = [
-        lambda run: f"{run.model} ({run.home.parent.name})",
+        lambda run: f"{run.model} ({_experiment(run)})",
         lambda run: f"{run.model} ({_flags(run, runs)})",
-        lambda run: f"{run.model} ({run.home.parent.name}, {_flags(run, runs)})",
+        lambda run: f"{run.model} ({_experiment(run)}, {_flags(run, runs)})",
     ]
     for kind in kinds:
         names = [kind(run) for run in runs]
         if len(set(names)) == len(names):
             return names
     return [f"{run.model} ({run.name})" for run in runs]
+
+
+def _experiment(run: StoredRun) -> str:
+    """Return the name that was given to the experiment."""
+    return run.home.parent.name.removesuffix(run_directory.BY_YEARS)
 
 
 def _flags(run: StoredRun, runs: Sequence[StoredRun]) -> str:
