@@ -53,7 +53,7 @@ def _past_amounts(windows: WindowSet) -> np.ndarray:
 
 def _features(windows: WindowSet, dimensions: Dimensions, with_history: bool) -> np.ndarray:
     """Return the engineered features and marks `(N, F)` of all windows."""
-    engineered = _history(dimensions) if with_history else _lags(dimensions)
+    engineered = _history(dimensions).to(windows.device) if with_history else _lags(dimensions)
     ids = torch.arange(len(windows), device=windows.device)
     parts = [
         torch.cat([engineered(windows.inputs(part)), windows.marks[part]], dim=1).cpu()

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from torch import nn
 
 MILLIMETRES_PER_METRE = 1000.0
 LOG_SCALE = 10.0  # log(1 + 10 mm): drizzle below a tenth of a millimetre is near 0, storms are not far away
@@ -32,7 +33,7 @@ DIRECTION_HOURS = (1, 6, 12, 24, 72, 168)
 CALM = 0.2  # m/s: below it a direction means little
 
 
-class HistoryFeatures:
+class HistoryFeatures(nn.Module):
     """Compute the features of windows in the units of the table.
 
     Args:
@@ -43,6 +44,8 @@ class HistoryFeatures:
         step_hours: hours between two steps.
     """
 
+    matrix: torch.Tensor
+
     def __init__(
         self,
         variables: Sequence[str],
@@ -51,6 +54,7 @@ class HistoryFeatures:
         context_length: int,
         step_hours: int = 1,
     ) -> None:
+        super().__init__()
         self.variables, self.step_hours, self.context_length = tuple(variables), step_hours, context_length
         self._centre, self._spread = np.asarray(centre), np.asarray(spread)
         self._rain = self.variables.index("tp") if "tp" in self.variables else None
@@ -58,7 +62,9 @@ class HistoryFeatures:
         self._wind = (self.variables.index("u10"), self.variables.index("v10")) if has_wind else None
         functions = dict(self._linear())
         self._linear_names = list(functions)
-        self._matrix = torch.from_numpy(np.stack(list(functions.values()), axis=1).astype(np.float32))
+        matrix = torch.from_numpy(np.stack(list(functions.values()), axis=1).astype(np.float32))
+        # Made anew from the arguments, so it is no part of a file.
+        self.register_buffer("matrix", matrix, persistent=False)
         self._spans = [hours for hours in SPREAD_HOURS if self._fits(hours) and hours // step_hours > 1]
 
     @property
@@ -84,10 +90,10 @@ class HistoryFeatures:
                 found += [f"wind_east_{hours}h", f"wind_north_{hours}h", f"wind_steady_{hours}h"]
         return found
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Compute the features `(B, F)` of scaled windows `(B, L, V)`."""
         series = self._series(x)
-        parts = [torch.cat([series @ self._matrix.to(x), self._spreads(series)], dim=2).flatten(1)]
+        parts = [torch.cat([series @ self.matrix.to(series.dtype), self._spreads(series)], dim=2).flatten(1)]
         if self._rain is not None:
             parts += self._of_rain(self._in_units(x, self._rain) * MILLIMETRES_PER_METRE)
         if self._wind is not None:

@@ -60,7 +60,9 @@ class HistoryBranch(nn.Module):
         return self.embedding(self._inputs(x, x_mark))
 
     def _inputs(self, x: torch.Tensor, x_mark: torch.Tensor | None) -> torch.Tensor:
-        return torch.cat([self.features(x), marks(x_mark, self.n_marks)], dim=1)
+        # A tendency is a small difference of large numbers: half precision would leave little of it.
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.cat([self.features(x.float()), marks(x_mark, self.n_marks).float()], dim=1)
 
 
 def require_variables(variables: Sequence[str]) -> None:

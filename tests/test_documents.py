@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 TRANSLATED = (
-    "README.md", "docs/data.md", "docs/comparison.md", "docs/glossary.md", "docs/nan.md", "docs/scores.md",
-    "docs/transfer.md",
+    "README.md", "docs/data.md", "docs/comparison.md", "docs/glossary.md", "docs/model_card.md", "docs/nan.md",
+    "docs/scores.md", "docs/transfer.md",
 )  # fmt: skip
 PAGES = sorted(
     page

@@ -66,6 +66,16 @@ def test_statistics_of_training_windows_are_part_of_the_state() -> None:
     assert torch.equal(other(x, marks), fitted)
 
 
+def test_half_precision_does_not_reach_the_features() -> None:
+    """Eight bits of a pressure leave nothing of its tendency."""
+    torch.manual_seed(0)
+    model: Any = Model(configs()).eval()
+    x, marks = batch()
+    whole = model.history._inputs(x, marks)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(model.history._inputs(x, marks), whole)
+
+
 def test_a_frozen_encoder_and_its_kept_answer_give_the_same_logits() -> None:
     """The features belong to the head: they go on learning where the encoder does not."""
     torch.manual_seed(0)
