@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From nothing to a scored rain forecast: sets up, writes labelled SYNTHETIC data of the Peru box, prepares them, trains
-# Timer-XL beside its honest references and shows the scores. About four minutes on two cores after the installation.
+# Timer-XL beside its honest references and shows the scores. About seven minutes on two busy cores after the installation.
 #   bash scripts/quickstart.sh                 further words go to the Timer-XL run, such as --train_epochs 2
 # It writes datasets/synthetic_era5/, datasets/processed/synthetic_peru.* and checkpoints/synthetic_peru/.
 cd "$(dirname "$0")/.."
