@@ -13,7 +13,6 @@ from data_provider.windows import WindowSet
 from exp.settings import Dimensions
 from layers.history_features import HistoryFeatures
 from layers.window_features import WindowFeatures
-from models._history import require_variables
 
 FEATURE_BATCH = 512
 
@@ -31,9 +30,6 @@ def collect(
 
     Returns:
         name -> `(N, ...)` array.
-
-    Raises:
-        UsageError: ``CONFIG``, the table lacks a variable that the features of the past month are made of.
     """
     index = windows.index
     available = {
@@ -67,5 +63,4 @@ def _lags(of: Dimensions) -> WindowFeatures:
 
 
 def _history(of: Dimensions) -> HistoryFeatures:
-    require_variables(of.variables)
     return HistoryFeatures(of.variables, of.centre, of.spread, of.context_length, of.step_hours)

@@ -84,7 +84,7 @@ class HistoryFeatures(nn.Module):
             for mm in WET_MM:
                 found += [f"tp_wet_{mm:g}mm_{hours}h" for hours in WET_HOURS if self._fits(hours)]
                 found.append(f"tp_since_{mm:g}mm")
-            found += [f"tp_wet_days_{hours}h" for hours in WET_DAY_HOURS if self._fits(hours + 24)]
+            found += [f"tp_wet_days_{hours}h" for hours in self._wet_day_spans()]
         if self._wind is not None:
             for hours in self._direction_hours():
                 found += [f"wind_east_{hours}h", f"wind_north_{hours}h", f"wind_steady_{hours}h"]
@@ -172,16 +172,19 @@ class HistoryFeatures(nn.Module):
         mm = mm.clamp(min=0)
         parts = [torch.log1p(LOG_SCALE * self._sum(mm, hours)) for hours in AMOUNT_HOURS if self._fits(hours)]
         for threshold in WET_MM:
-            wet = (mm >= threshold).to(mm)
+            wet = (mm >= threshold - ROUNDING_MM).to(mm)
             parts += [self._mean(wet, hours) for hours in WET_HOURS if self._fits(hours)]
             dry = torch.cumprod(1 - wet.flip(1), dim=1).sum(dim=1)
             parts.append(torch.log1p(dry * self.step_hours))
-        spans = [hours for hours in WET_DAY_HOURS if self._fits(hours + 24)]
+        spans = self._wet_day_spans()
         if spans:
             day, total = 24 // self.step_hours, torch.cumsum(mm.double(), dim=1)
             wet_day = (total[:, day:] - total[:, :-day] >= WET_DAY_MM - ROUNDING_MM).to(mm)
             parts += [self._mean(wet_day, hours) for hours in spans]
         return [part[:, None] for part in parts]
+
+    def _wet_day_spans(self) -> list[int]:
+        return [hours for hours in WET_DAY_HOURS if self._fits(24) and self._fits(hours + 24)]
 
     def _of_wind(self, east: torch.Tensor, north: torch.Tensor) -> torch.Tensor:
         """Return where to the mean wind of each span blows, and how steadily, from its parts `(B, L)`."""
@@ -190,7 +193,7 @@ class HistoryFeatures(nn.Module):
             u, v, mean_speed = (self._mean(each, hours) for each in (east, north, speed))
             resultant = torch.hypot(u, v)
             parts += [u / (resultant + CALM), v / (resultant + CALM), resultant / (mean_speed + CALM)]
-        return torch.stack(parts, dim=1)
+        return torch.stack(parts, dim=1) if parts else east[:, :0]
 
     def _direction_hours(self) -> list[int]:
         return [hours for hours in DIRECTION_HOURS if self._fits(hours)]

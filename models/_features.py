@@ -19,7 +19,7 @@ class FeatureConfig:
     history_features: bool = field(
         default=False,
         metadata={
-            "help": "fit on the 400 features of the past month that Timer-XL may read (layers/history_features.py), in "
+            "help": "fit on the features of the past month that Timer-XL may read (layers/history_features.py), in "
             "place of lags and rolling values"
         },
     )

@@ -82,5 +82,5 @@ def require_variables(variables: Sequence[str]) -> None:
         "The table lacks variables that the features of the past month are made of.",
         where="--history_features",
         evidence=f"missing: {', '.join(missing)}; the table has {', '.join(variables) or 'none that are known'}",
-        next_command="prepare the table with them (--columns), or train without these features: --preset tiny",
+        next_command="prepare the table with them (--columns), or leave --history_features away: --preset tiny",
     )

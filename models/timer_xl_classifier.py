@@ -77,8 +77,8 @@ class Config(timer_xl.Config):
     history_features: bool = field(
         default=False,
         metadata={
-            "help": "give the head some 400 features of the past month beside the encoder: amounts, wet hours, "
-            "tendencies, anomalies, turning winds (layers/history_features.py); wants --seq_len 720 or more"
+            "help": "give the head features of the past month beside the encoder (391 of six variables): amounts, wet "
+            "hours, tendencies, anomalies, turning winds (layers/history_features.py); wants --seq_len 720 or more"
         },
     )
     feature_dropout: float = field(
@@ -269,7 +269,7 @@ class Model(timer_xl.Model):
 
         Args:
             x: window `(B, L, C)`, scaled.
-            x_mark: marks `(B, M)`; used with ``use_marks``.
+            x_mark: marks `(B, M)`; used with ``use_marks`` and ``history_features``.
         """
         x = _clamped(x, self.config.clamp_inputs)
         parts = []

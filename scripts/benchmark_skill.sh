@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Does Timer-XL earn its place? References and presets on one real table, trained on earlier years and tested on 2022, 2023
-# and 2024 by runs of their own, three seeds each; then who is better by how much, with intervals: on the last year alone and
+# and 2024 by runs of their own, networks with three seeds; then who is better by how much, with intervals: on the last year alone and
 # on all three as one record. What is finished is not done again, so that the command can be stopped and typed again.
 #   bash scripts/benchmark_skill.sh --input_dir FOLDER        prepares the table from a folder of ERA5 files, then all of it
 #   bash scripts/benchmark_skill.sh --only best,boosting      parts, by the names below
@@ -20,6 +20,10 @@ help_where_asked scripts/benchmark_skill.sh "$@"
 input_dir= only= seeds=3 threshold=0.1 regions=grid_columns
 more=()
 while [ $# -gt 0 ]; do
+  case $1 in --input_dir|--only|--seeds|--threshold_mm|--regions)
+    [ $# -ge 2 ] || { echo "$1 wants a value: bash scripts/benchmark_skill.sh --help" >&2; exit 2; }
+    case ${3:-} in ''|-*) ;; *) echo "$1 takes one word: write several as A,B" >&2; exit 2 ;; esac ;;
+  esac
   case $1 in
     --input_dir) input_dir=$2; shift 2 ;;
     --only) only=$2; shift 2 ;;

@@ -148,16 +148,21 @@ def require_finished(run: Path, needed: Sequence[str] = (FINISHED_FILE,)) -> Non
     missing = [name for name in needed if not (run / name).is_file()]
     if not missing:
         return
-    can_go_on = (run / "config.json").is_file() and not (run / FINISHED_FILE).is_file()
     raise UsageError(
         "CONFIG",
         "This is not the directory of a finished run.",
         where=f"--run {run}",
         evidence=f"no {', '.join(missing)} in it" if run.is_dir() else "no such directory",
-        next_command=f"python run.py --resume {run} finishes it"
-        if can_go_on
-        else f"--run RUN, a directory with {FINISHED_FILE}",
+        next_command=_in_its_place(run),
     )
+
+
+def _in_its_place(run: Path) -> str:
+    """Return what to type in the place of a directory that is not that of a finished run."""
+    if (run / "config.json").is_file() and not (run / FINISHED_FILE).is_file():
+        return f"python run.py --resume {run} finishes it"
+    inside = sorted((path.parent for path in run.glob(f"*/{FINISHED_FILE}")), key=_started)
+    return f"--run {inside[-1]}" if inside else f"--run RUN, a directory with {FINISHED_FILE}"
 
 
 def named(run: str | None, checkpoints: str, command: str) -> Path:

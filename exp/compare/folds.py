@@ -26,7 +26,7 @@ def together(runs: Sequence[StoredRun], test_year: int | None = None) -> list[St
         test_year: leave out the folds that test another year.
 
     Raises:
-        UsageError: ``CONFIG``, no run tests that year.
+        UsageError: ``CONFIG``, of one of the folders no run tests that year.
     """
     if test_year is not None:
         runs = _of_year(runs, test_year)
@@ -38,16 +38,30 @@ def together(runs: Sequence[StoredRun], test_year: int | None = None) -> list[St
 
 
 def _of_year(runs: Sequence[StoredRun], year: int) -> list[StoredRun]:
-    found = [run for run in runs if not run_directory.is_fold(run.home) or _tested(run) == str(year)]
-    if not found:
+    folds = [run for run in runs if run_directory.is_fold(run.home)]
+    others = [run for run in runs if not run_directory.is_fold(run.home)]
+    found = [*others, *(run for run in folds if _tested(run) == str(year))]
+    # A folder that is left without a run would be missing from the table without a word.
+    left = {run.home.parent for run in found}
+    if any(run.home.parent not in left for run in folds) or any(_tested(run) != str(year) for run in others):
         raise UsageError(
             "CONFIG",
-            f"No run tests the year {year}.",
+            f"Not all that is compared tests the year {year}.",
             where="--test_year",
-            evidence=f"tested: {', '.join(sorted({_tested(run) for run in runs}))}",
+            evidence="; ".join(
+                f"{folder} tests {', '.join(years)}" for folder, years in sorted(_years_of(runs).items())
+            ),
             next_command=f"--test_year {max(map(_tested, runs))}",
         )
     return found
+
+
+def _years_of(runs: Sequence[StoredRun]) -> dict[str, list[str]]:
+    """Return folder -> the years that its runs test."""
+    found: dict[str, set[str]] = {}
+    for run in runs:
+        found.setdefault(run.home.parent.name, set()).add(_tested(run))
+    return {folder: sorted(years) for folder, years in found.items()}
 
 
 def refuse_ensemble(runs: Sequence[StoredRun]) -> None:

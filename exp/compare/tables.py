@@ -224,7 +224,7 @@ def _between(interval: Sequence[float] | None) -> str:
 
 
 def _cost_cells(content: Content) -> list[list[str]]:
-    cells = [["cost of a run", "training", "evaluation", "parameters", "peak memory", "skipped steps"]]
+    cells = [["cost of one seed", "training", "evaluation", "parameters", "peak memory", "skipped steps"]]
     for model in content["models"]:
         cost = model["cost"]
         memory = cost["peak_memory_bytes"]

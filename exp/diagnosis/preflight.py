@@ -21,6 +21,7 @@ from exp.diagnosis.verdict import Verdict
 from exp.forecasters import NetworkForecaster
 from exp.settings import Dimensions, Settings, context_length
 from exp.stages import Stages
+from models._history import require_variables
 from utils.errors import ForeseenError, UsageError
 from utils.findings import Finding
 from utils.reproducibility import seed_everything
@@ -70,6 +71,8 @@ def examine(settings: Settings, device: torch.device, *, thorough: bool = False)
     state = _checkpoint(settings, diagnosis)
     diagnosis.findings += _classes(settings, data)
     variables = data.cut.preprocessing.variables if data.cut is not None else ()
+    if variables and getattr(settings.model, "history_features", False):
+        require_variables(variables)
     diagnosis.findings += soundness_check.examine(settings, variables, state)
     experiment: Verdict | None = None
     proof: tuple[str, ...] = ()

@@ -73,6 +73,16 @@ def test_statistics_know_nothing_of_validation_and_test(tmp_path: Path, whole: W
         assert torch.equal(before, after) and before.abs().sum() > 0, name
 
 
+@pytest.mark.parametrize("words", [["--model", "logistic_regression"], ["--encoder_hours", "48"]])
+def test_a_table_without_the_wind_is_refused_before_there_is_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """A directory with half a run in it would be resumed, and refused again."""
+    project = Project(tmp_path)
+    assert project.start(*words, "--history_features") == 2
+    assert "missing: u10, v10" in capsys.readouterr().err and project.runs() == []
+
+
 @pytest.mark.parametrize("model", ["logistic_regression", "gradient_boosting"])
 def test_references_are_given_the_same_features(tmp_path: Path, whole: WindyProject, model: str) -> None:
     """A network that knows more than what it is compared with has proved nothing about networks."""

@@ -65,7 +65,7 @@ def test_rain_is_told_in_millimetres_hours_and_days():
     assert got["tp_wet_days_168h"] == pytest.approx(of_days.mean(1))
 
 
-@pytest.mark.parametrize(("length", "step_hours"), [(1, 1), (24, 1), (100, 3), (200, 1), (5, 24), (720, 1)])
+@pytest.mark.parametrize(("length", "step_hours"), [(1, 1), (24, 1), (100, 3), (200, 1), (5, 24), (15, 48), (720, 1)])
 def test_only_spans_that_fit_remain_and_names_agree(length: int, step_hours: int) -> None:
     """A mean over rows that are not there would be that of other rows."""
     _, got = named(length, step_hours)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from utils import run_directory
-from utils.errors import StorageError
+from utils.errors import StorageError, UsageError
 
 
 def test_two_runs_in_the_same_second_get_two_directories(tmp_path: Path) -> None:
@@ -32,6 +32,16 @@ def test_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
         "a": [None, 1.5],
         "b": {"c": None},
     }
+
+
+def test_a_folder_of_runs_is_answered_with_the_newest_in_it(tmp_path: Path) -> None:
+    """The folder of an experiment is what people have at hand."""
+    for name in ("a-seed9-20260101-000000", "c-seed0-20260201-000000"):
+        (tmp_path / "peru" / name).mkdir(parents=True)
+        (tmp_path / "peru" / name / "scores.json").write_text("{}")
+    with pytest.raises(UsageError) as caught:
+        run_directory.require_finished(tmp_path / "peru")
+    assert caught.value.next_command == f"--run {tmp_path / 'peru' / 'c-seed0-20260201-000000'}"
 
 
 def test_finished_runs_come_newest_first_whatever_their_seed(tmp_path: Path) -> None:

@@ -103,4 +103,7 @@ def test_one_year_of_several_folders_is_compared_on_request(tmp_path: Path, caps
     assert len(found["models"]) == 2 and all(len(model["runs"]) == 1 for model in found["models"])
     capsys.readouterr()
     assert program.main([*words, "--test_year", "2020"]) == 2
-    assert "tested: 2023, 2024" in capsys.readouterr().err
+    assert "own-by_years tests 2023, 2024" in capsys.readouterr().err
+    ordinary = stored.write(tmp_path / "ordinary", "residual_mlp", first="2023-01-01")
+    assert program.main([*words, str(ordinary), "--test_year", "2024"]) == 2
+    assert "ordinary tests 2023" in capsys.readouterr().err
