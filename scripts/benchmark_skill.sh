@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Does Timer-XL earn its place? References and presets on one real table, trained on earlier years and tested on 2022, 2023
-# and 2024 by runs of their own, networks with three seeds; then who is better by how much, with intervals: on the last year alone and
-# on all three as one record. What is finished is not done again, so that the command can be stopped and typed again.
+# and 2024 by runs of their own, networks with three seeds; then who is better by how much, with intervals: on the last
+# year alone and on all three as one record. What is finished is not done again: stop it, and type it again.
 #   bash scripts/benchmark_skill.sh --input_dir FOLDER        prepares the table from a folder of ERA5 files, then all of it
 #   bash scripts/benchmark_skill.sh --only best,boosting      parts, by the names below
 #   bash scripts/benchmark_skill.sh --threshold_mm 1          rain of 1 mm, a table of its own
@@ -10,8 +10,8 @@
 #   bash scripts/benchmark_skill.sh --seeds 5                 more seeds of the networks
 # Names: climatology, logistic, boosting, boosting_slow (600 slow trees), the same on the features of the past month that
 # preset best reads (logistic_history, boosting_history, boosting_history_tuned), tiny, best, best_alone (without these
-# features). On two cores it takes about an hour and a half. Runs: checkpoints/skill_<name>-by_years/; tables, pictures and pages:
-# checkpoints/skill_2024/ and checkpoints/skill_all_years/. Other flags go to every run: python run.py --help
+# features). On two cores it takes about an hour and a half. Runs: checkpoints/skill_<name>-by_years/; tables, pictures
+# and pages: checkpoints/skill_2024/ and checkpoints/skill_all_years/. Other flags go to every run: python run.py --help
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/help.sh

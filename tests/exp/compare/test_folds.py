@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import run as program
 from exp.compare import alike, entries, folds, reading
 from exp.compare.costs import of_run
+from exp.cross_validation import Years
 from tests.exp.compare import stored
 from utils.forecasts import Forecasts
 
@@ -58,6 +60,11 @@ def test_the_years_of_one_seed_are_one_run_and_each_keeps_its_cut(tmp_path: Path
     assert len(one.paths) == 2 and of_run(one)["training_seconds"] == 4.0
     assert one.scores["marks"] == [{"code": "NO_SKILL", "sentence": "tested on 2023: none"}]
     assert not set(reading.YEARS) & one.own_flags.keys()
+
+
+def test_the_flags_that_are_left_out_are_those_of_a_fold() -> None:
+    """A year that is left in would keep the folds of one model apart."""
+    assert tuple(field.name for field in fields(Years)) == reading.YEARS
 
 
 def test_references_keep_the_cut_of_their_year_on_the_days_that_all_have(tmp_path: Path) -> None:
