@@ -10,7 +10,7 @@
 #   bash scripts/benchmark_skill.sh --seeds 5                 more seeds of the networks
 # Names: climatology, logistic, boosting, boosting_slow (600 slow trees), the same on the features of the past month that
 # preset best reads (logistic_history, boosting_history, boosting_history_tuned), tiny, best, best_alone (without these
-# features). On two cores it takes about an hour and a half. Runs: checkpoints/skill_<name>-by_years/; tables, pictures
+# features). References and best took an hour on two busy cores. Runs: checkpoints/skill_<name>-by_years/; tables, pictures
 # and pages: checkpoints/skill_2024/ and checkpoints/skill_all_years/. Other flags go to every run: python run.py --help
 set -euo pipefail
 cd "$(dirname "$0")/.."
