@@ -5,6 +5,7 @@ R regions, T times, V variables, N windows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from data_provider import row_checks, splits
 from data_provider.cleaning import CleaningConfig
 from data_provider.gap_checks import inside_record
+from data_provider.lead_times import index_at, tables_at
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import RainTable
 from data_provider.scaling import ScalingConfig
@@ -38,6 +40,7 @@ class CutTable:
         ends: where the splits end.
         context_length: L in rows.
         left_out: windows that are not in `index`, by cause.
+        further: the table with the label of each further lead time; every window has all of these.
     """
 
     table: RainTable
@@ -50,6 +53,7 @@ class CutTable:
     ends: splits.Boundaries
     context_length: int
     left_out: dict[str, int]
+    further: tuple[RainTable, ...] = ()
 
     @property
     def training_rows(self) -> np.ndarray:
@@ -94,6 +98,7 @@ def cut_table(
     stride_hours: int,
     preprocessing: Preprocessing | None = None,
     ends: splits.Boundaries | None = None,
+    lead_times: Sequence[int] = (),
 ) -> CutTable:
     """Take the bad rows out of a table, fit or reuse the preprocessing, list the windows and assign them to splits.
 
@@ -106,24 +111,25 @@ def cut_table(
         stride_hours: hours between windows.
         preprocessing: fitted state of an earlier run; fitted here on the training times when None.
         ends: boundaries of an earlier run; else from `split`.
+        lead_times: of the label in hours, the first before the further ones; that of the table where there are none.
 
     Raises:
+        UsageError: ``CONFIG``, the table does not give the label of a lead time.
         DataError: no windows, no training rows or nothing but constants in them.
     """
     ends = ends or splits.boundaries(split, table.times)
-    usable = without_bad_rows(table)
+    usable, *further = tables_at(without_bad_rows(table), lead_times)
     fitted = preprocessing or Preprocessing.fit(usable, ends.train_end, clean, scale)
     values = fitted.apply(usable)
     index = windows_of(usable, context_length, stride_hours)
     left_out = _lost_to_bad_rows(table, usable, context_length, stride_hours)
-    known = index.label != UNKNOWN_LABEL
-    wrong = _wrong_labels(table)[index.end]
+    labels = [index.label, *(index_at(each, index).label for each in further)]
+    known = np.all([label != UNKNOWN_LABEL for label in labels], axis=0)
+    wrong = _wrong_labels(table)[index.end] & (index.label == UNKNOWN_LABEL)
     left_out |= {"without_label": int((~known & ~wrong).sum()), "label_out_of_range": int(wrong.sum())}
     index = index.select(known)
     missing = with_missing(values, index, context_length)
-    assigned = splits.assign(
-        index.init_time, ends, lead_time_hours=table.lead_time_hours, accumulation_hours=table.accumulation_hours
-    )
+    assigned = splits.assign(index.init_time, ends, **_all_periods([usable, *further]))
     cut = CutTable(
         table=usable,
         preprocessing=fitted,
@@ -135,8 +141,16 @@ def cut_table(
         ends=ends,
         context_length=context_length,
         left_out=left_out,
+        further=tuple(further),
     )
     return replace(cut, at_head=missing & cut.head.reshape(-1)[index.end - context_length + 1])
+
+
+def _all_periods(tables: Sequence[RainTable]) -> dict[str, int]:
+    """Return the hours from the init time to the end of the last label period, and from the first start to it."""
+    end = max(table.lead_time_hours for table in tables)
+    start = min(table.lead_time_hours - table.accumulation_hours for table in tables)
+    return {"lead_time_hours": end, "accumulation_hours": end - start}
 
 
 def _with_draw(assigned: np.ndarray, index: WindowIndex, missing: np.ndarray, split: SplitConfig) -> np.ndarray:

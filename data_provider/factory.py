@@ -43,10 +43,21 @@ class DataConfig:
         default=12,
         metadata={"help": "one window every so many hours, from 00 UTC, in all splits; 1 uses every hour"},
     )
+    lead_times: tuple[int, ...] = field(
+        default=(),
+        metadata={
+            "help": "hours from the forecast to the end of the rain asked for, several told by one model, such as "
+            "24 48 72; the first is the run's own, the others are scored in folders lead_<hours>h (default: that of "
+            "the table)"
+        },
+    )
 
     def __post_init__(self) -> None:
         for name in ("seq_len", "sample_stride_hours"):
             require(self, name, getattr(self, name) >= 1, "must be at least 1")
+        hours, way_out = self.lead_times, "--lead_times 24 48 72"
+        require(self, "lead_times", all(each >= 1 for each in hours), "takes hours of at least 1", way_out)
+        require(self, "lead_times", len({*hours}) == len(hours), "names one lead time twice", way_out)
 
     @property
     def path(self) -> Path:
@@ -68,6 +79,8 @@ class Splits:
     # What a reference that needs no training, such as a climatology, may know: with --train_windows more than `train`.
     all_training: WindowIndex
     findings: tuple[Finding, ...] = ()
+    # The table with the label of each further lead time.
+    further: tuple[RainTable, ...] = ()
 
     @property
     def sets(self) -> tuple[WindowSet, WindowSet, WindowSet]:
@@ -126,6 +139,7 @@ def load_splits(
         stride_hours=stride,
         preprocessing=preprocessing,
         ends=ends,
+        lead_times=data.lead_times,
     )
     of_splits = inspect_splits(cut, clean, batch_size=batch_size, of_amounts=of_amounts)
     require_no_error(of_splits)
@@ -155,6 +169,7 @@ def splits_of(cut: CutTable, device: torch.device, *, findings: tuple[Finding, .
         left_out=cut.all_left_out(),
         all_training=cut.whole_training_windows,
         findings=findings,
+        further=cut.further,
     )
 
 

@@ -42,6 +42,14 @@ def build(settings: Settings, dimensions: Dimensions, device: torch.device) -> A
     Raises:
         UsageError: ``CONFIG``, the model gives no amounts, or the best epoch is asked for by a score of classes.
     """
+    if settings.data.lead_times:
+        raise UsageError(
+            "CONFIG",
+            "A regression tells the amount of one lead time, that of its table.",
+            where="--lead_times",
+            evidence=f"got {' '.join(map(str, settings.data.lead_times))}",
+            next_command="leave it out, or prepare a table with another --lead_time_hours",
+        )
     arguments = settings.model_arguments(dimensions, settings.regression.n_quantiles)
     model = models.build_for_amounts(settings.run.model, arguments)
     if models.kind(settings.run.model) == "reference":

@@ -36,7 +36,8 @@ def compare(config: CompareConfig) -> Path:
         DataError: one has no forecasts to compare.
         StorageError: the folder cannot be written.
     """
-    read = reading.read_all(reading.paths_of(config.runs), with_validation=config.ensemble)
+    paths = reading.at_lead_time(reading.paths_of(config.runs), config.lead_time)
+    read = reading.read_all(paths, with_validation=config.ensemble)
     runs = folds.together(read, config.test_year)
     if config.ensemble:
         folds.refuse_ensemble(runs)

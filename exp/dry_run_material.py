@@ -85,7 +85,8 @@ def load(settings: Settings, device: torch.device) -> Material:
         return _of_series(settings, device)
     if settings.data.path.is_file():
         return _of_table(settings, device)
-    dimensions = usual_dimensions(context_length(settings), n_classes=settings.run.n_classes or 2)
+    n_leads = max(len(settings.data.lead_times), 1)
+    dimensions = usual_dimensions(context_length(settings), n_classes=settings.run.n_classes or 2, n_leads=n_leads)
     return random(settings, dimensions, device)
 
 

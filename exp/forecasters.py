@@ -67,6 +67,10 @@ def build(settings: Settings, dimensions: Dimensions, device: torch.device) -> F
         from exp import amount_forecasters  # here, since it is made of the classes of this module
 
         return amount_forecasters.build(settings, dimensions, device)
+    if dimensions.n_leads > 1:
+        from exp import lead_forecasters  # for the same reason
+
+        return lead_forecasters.build(settings, dimensions, device)
     n_outputs = losses.n_outputs(settings.loss, dimensions.n_classes) if _is_network(settings) else dimensions.n_classes
     model = models.build(settings.run.model, settings.model_arguments(dimensions, n_outputs))
     if _is_network(settings):
@@ -214,7 +218,7 @@ class NetworkForecaster(NetworkTraining):
         logits = self._logits(windows, "validation", model)
         loss = self.loss(logits, windows.labels).item()
         probability = losses.probabilities(logits).double().cpu().numpy()
-        return {"validation_loss": loss, **_validation_scores(probability, windows.index.label)}
+        return {"validation_loss": loss, **validation_scores(probability, windows.index.label)}
 
 
 class ClassNetwork(NetworkForecaster):
@@ -281,7 +285,7 @@ def base_rate_entropy(label: np.ndarray) -> float:
     return float(-(share * np.log(share)).sum())
 
 
-def _validation_scores(probability: np.ndarray, label: np.ndarray) -> dict[str, float | None]:
+def validation_scores(probability: np.ndarray, label: np.ndarray) -> dict[str, float | None]:
     """Return ROC AUC and Brier score of rain (class 1 or higher), None where not finite."""
     from sklearn.metrics import brier_score_loss, roc_auc_score
 

@@ -108,7 +108,7 @@ def score_again(settings: Settings) -> Path:
     weights = checkpoint.load(run / "best.pt")
     require_no_error(judge(weights, run / "best.pt"))
     training.model.load_state_dict(weights)
-    folder = run / f"scored-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = run / f"{run_directory.SCORED_AGAIN}{datetime.now():%Y%m%d-%H%M%S}"
     run_directory.make_folder(folder)
     logger.info("Scoring %s again.", run)
     own = run_directory.read_json(run / run_directory.FINISHED_FILE)

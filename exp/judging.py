@@ -39,21 +39,13 @@ class Judging:
     summarise: Callable[[Settings, list[Path], list[dict[str, Any]]], None]
 
 
-def head_of_scores(
-    settings: Settings,
-    splits: Splits,
-    forecaster: Forecaster,
-    history: Sequence[Mapping[str, Any]],
-    facts: Mapping[str, Any] | None,
-) -> dict[str, Any]:
+def head_of_scores(settings: Settings, splits: Splits, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return what scores.json says of a run before its scores.
 
     Args:
         settings: of the run.
         splits: of the run.
-        forecaster: that was trained.
-        history: one row per epoch.
-        facts: cost and skipped steps of a run that is scored again.
+        facts: cost and skipped steps, of `training_facts` or of a run that is scored again.
     """
     table = splits.table
     return {
@@ -63,7 +55,7 @@ def head_of_scores(
         "threshold_mm": table.thresholds_mm,
         "lead_time_hours": table.lead_time_hours,
         "accumulation_hours": table.accumulation_hours,
-        **(facts or _training_facts(forecaster, splits.test.device, history)),
+        **facts,
     }
 
 
@@ -78,7 +70,7 @@ def draw(write_all: Callable[[str], list[Path]], settings: Settings, splits: Spl
     if find_spec("matplotlib") is None:
         logger.info("matplotlib is not installed: no figures.")
         return []
-    return write_all(_label_of_figures(settings, splits))
+    return write_all(label_of_figures(settings, splits))
 
 
 def title(scores: Mapping[str, Any]) -> str:
@@ -138,16 +130,23 @@ def summarise(
     logger.info("summary      %s", path)
 
 
-def _training_facts(
+def training_facts(
     forecaster: Forecaster, device: torch.device, history: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
+    """Return what the training of a run took.
+
+    Args:
+        forecaster: that was trained.
+        device: of the training.
+        history: one row per epoch.
+    """
     return {
         "cost": forecaster.cost() | peak_memory(device),
         "skipped_steps": sum(row["skipped_steps"] for row in history),
     }
 
 
-def _label_of_figures(settings: Settings, splits: Splits) -> str:
+def label_of_figures(settings: Settings, splits: Splits) -> str:
     """Return what every figure says about itself: model, data, test period, and whose information it contains."""
     times = splits.test.index.init_time
     first, last = np.datetime_as_string(times.min(), "D"), np.datetime_as_string(times.max(), "D")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import cast
@@ -13,13 +14,16 @@ import pandas as pd
 from data_provider.amounts import AmountWindows
 from data_provider.cutting import windows_of
 from data_provider.factory import place_table
+from data_provider.lead_times import as_prepared, index_at, tables_at
+from data_provider.lead_windows import LeadWindows
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import RainTable, table_from_dataset
 from data_provider.windows import WindowIndex, WindowSet, with_missing
 from exp import amount_columns, amount_scoring, scoring, settling
 from exp.amount_forecasters import AmountForecaster
 from exp.finished_runs import is_forecast, load_forecaster, stored_settings
-from exp.forecasters import ClassForecaster
+from exp.forecasters import ClassForecaster, Forecaster
+from exp.lead_forecasters import LeadForecaster
 from exp.settings import Settings
 from utils import run_directory
 from utils.errors import DataError, UsageError
@@ -46,27 +50,50 @@ def predict(settings: Settings) -> Path:
     own, settled = stored_settings(stored, {}), settling.read(run)
     device = choose_device(settings.run.device, settings.run.gpu)
     preprocessing = Preprocessing.from_json(run_directory.read_json(run / "preprocessing.json"))
-    table = _prepare(Path(settings.predict.input_dir), stored)
+    table, *further = tables_at(_prepare(Path(settings.predict.input_dir), stored), own.data.lead_times)
     values = preprocessing.apply(table)
     length = stored["dimensions"]["context_length"]
     index = windows_of(table, length, settings.data.sample_stride_hours)
     index = _only_whole(index, values, table, length)
     windows = WindowSet(place_table(values, device), index, length, table.regions, device)
     forecaster = load_forecaster(run, own, device)
+    stem = Path(settings.predict.output or run / f"predicted-{datetime.now():%Y%m%d-%H%M%S}")
+    run_directory.make_folder(stem.parent)
     columns: dict[str, np.ndarray] = {}
+    further_told: Sequence[np.ndarray] = ()
     if own.is_regression:
         amounts = cast(AmountForecaster, forecaster).amounts(AmountWindows(windows, table))
         probability = amount_scoring.class_probabilities(amounts, table.thresholds_mm)
         columns = amount_columns.of_forecast(amounts)
     else:
-        probability = settled.calibration.apply(cast(ClassForecaster, forecaster).probabilities(windows))
-    stem = Path(settings.predict.output or run / f"predicted-{datetime.now():%Y%m%d-%H%M%S}")
-    run_directory.make_folder(stem.parent)
+        probability, *further_told = _classes(forecaster, windows, further)
+        probability = settled.calibration.apply(probability)
     frame = scoring.write_probabilities(stem, table, index, probability, settled.decision.cut, amounts=columns)
     _report(frame, table, stem)
     for line in settling.in_words(settled, {"expense": None}):
         logger.info("%s", line)
+    for each, told in zip(further, further_told, strict=True):
+        _write_further(run, stem, each, index, told)
     return stem.with_name(stem.name + ".csv")
+
+
+def _classes(forecaster: Forecaster, windows: WindowSet, further: Sequence[RainTable]) -> list[np.ndarray]:
+    """Return `(N, n_classes)` at each lead time, as the model gives them."""
+    if not further:
+        return [cast(ClassForecaster, forecaster).probabilities(windows)]
+    told = cast(LeadForecaster, forecaster).lead_probabilities(LeadWindows(windows, further))
+    return list(told.transpose(1, 0, 2))
+
+
+def _write_further(run: Path, stem: Path, table: RainTable, index: WindowIndex, told: np.ndarray) -> None:
+    """Write what is said of a further lead time beside the first, with what its validation settled."""
+    name = run_directory.lead_folder(table.lead_time_hours)
+    settled = settling.read(run / name)
+    own = stem.with_name(f"{stem.name}-{name}")
+    frame = scoring.write_probabilities(
+        own, table, index_at(table, index), settled.calibration.apply(told), settled.decision.cut
+    )
+    _report(frame, table, own)
 
 
 def _run_directory(settings: Settings) -> Path:
@@ -97,7 +124,7 @@ def _prepare(folder: Path, stored: dict) -> RainTable:
             next_command="prepare ERA5 with bash scripts/prepare_era5.sh and train on that table",
         )
     try:
-        table = table_from_dataset(prepare_for_prediction(folder, attributes), folder)
+        table = table_from_dataset(prepare_for_prediction(folder, as_prepared(attributes)), folder)
     except DataError as error:
         if error.code == "REGION_EMPTY":
             error.next_command = "give files that cover the regions the run was trained on"

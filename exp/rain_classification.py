@@ -110,7 +110,7 @@ def score_again(settings: Settings, judging: Judging = OF_CLASSES) -> Path:
     _compare_data(run, stored, splits)
     kept, again = _settled_before(run, again, splits)
     forecaster = load_forecaster(run, again, device)
-    folder = run / f"scored-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = run / f"{run_directory.SCORED_AGAIN}{datetime.now():%Y%m%d-%H%M%S}"
     folder.mkdir(exist_ok=True)
     own = run_directory.read_json(run / run_directory.FINISHED_FILE)
     facts = {name: own[name] for name in TRAINING_FACTS}
@@ -196,7 +196,8 @@ def _describe(splits: Splits) -> None:
         len(splits.preprocessing.variables),
     )
     logger.info("  variables: %s", " ".join(splits.preprocessing.variables))
-    logger.info("  label: %s", _label_period(table))
+    for each in (table, *splits.further):
+        logger.info("  label: %s", _label_period(each))
     if "recipe" not in table.attributes:
         logger.info("  a table of your own: it can be trained and scored on; predict needs one made by prepare")
     for name, part in zip(SPLIT_NAMES, splits.sets, strict=True):

@@ -65,6 +65,7 @@ def _score_and_write(
 ) -> dict[str, Any]:
     """Score, draw, write; scores.json comes last, since it marks a run as finished."""
     flags, n_quantiles = settings.verification, settings.regression.n_quantiles
+    facts = facts or judging.training_facts(forecaster, splits.test.device, history)
     result = amount_scoring.evaluate(forecaster, splits, n_quantiles, flags, kept)
     amount_scoring.write(folder, splits, result)
     drawn = judging.draw(
@@ -78,7 +79,7 @@ def _score_and_write(
         "task": "regression",
         "units": "mm in the label period",
         "quantile_levels": rain_scale.levels(n_quantiles).tolist(),
-        **judging.head_of_scores(settings, splits, forecaster, history, facts),
+        **judging.head_of_scores(settings, splits, facts),
         "cut": result.settled.decision.cut,
         "cut_score": settling.cut_score(result.decision),
         "calibration": calibration_file.write(folder, result.settled.calibration),

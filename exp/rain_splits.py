@@ -6,6 +6,7 @@ import torch
 
 from data_provider.amounts import with_amounts
 from data_provider.factory import Splits, load_splits
+from data_provider.lead_windows import with_lead_times
 from data_provider.preprocessing import Preprocessing
 from data_provider.rain_table import RainTable
 from data_provider.splits import Boundaries
@@ -45,4 +46,9 @@ def load(
         batch_size=settings.trainer.batch_size,
         of_amounts=settings.is_regression,
     )
-    return with_amounts(splits) if settings.is_regression else splits
+    return with_targets(splits, settings)
+
+
+def with_targets(splits: Splits, settings: Settings) -> Splits:
+    """Give windows the targets of the task: amounts, classes, or the classes at several lead times."""
+    return with_amounts(splits) if settings.is_regression else with_lead_times(splits)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,6 @@ from data_provider.factory import Splits
 from data_provider.rain_table import UNKNOWN_LABEL, RainTable
 from data_provider.windows import WindowIndex, WindowSet
 from exp import settling
-from exp.forecasters import ClassForecaster
 from exp.settling import NOTHING_SETTLED, Kept, Settled
 from exp.verification_config import VerificationConfig
 from models.climatology import Model as Climatology
@@ -69,8 +68,16 @@ class Evaluation:
         return settling.cut_score(self.decision)
 
 
+class Probabilities(Protocol):
+    """Whatever says how likely each class is."""
+
+    def probabilities(self, windows: WindowSet) -> np.ndarray:
+        """Return `(N, n_classes)` of the windows, in their order."""
+        ...
+
+
 def evaluate(
-    forecaster: ClassForecaster, splits: Splits, flags: VerificationConfig, kept: Kept = NOTHING_SETTLED
+    forecaster: Probabilities, splits: Splits, flags: VerificationConfig, kept: Kept = NOTHING_SETTLED
 ) -> Evaluation:
     """Settle calibration and cuts on validation, score both splits with them, and judge the test beside the references.
 

@@ -197,6 +197,7 @@ class Dimensions:
         variables: their V names.
         centre: what was subtracted from each, in the units of the table.
         spread: what each was divided by.
+        n_leads: lead times that a model tells at once.
     """
 
     n_classes: int
@@ -209,6 +210,7 @@ class Dimensions:
     variables: tuple[str, ...] = ()
     centre: tuple[float, ...] = ()
     spread: tuple[float, ...] = ()
+    n_leads: int = 1
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,6 @@ from utils.forecasts import Forecasts
 
 PREDICTIONS_FILE = "predictions.csv"
 FILES = {"test": PREDICTIONS_FILE, "validation": "validation_predictions.csv"}
-# Begins the name of a folder in a run in which it was scored again.
-SCORED_AGAIN = "scored-"
 Split = Literal["test", "validation"]
 
 
@@ -116,7 +114,7 @@ def _columns(threshold: float) -> dict[str, str]:
 
 def without_predictions(path: Path, evidence: str) -> DataError:
     """Return the error of a run whose predictions cannot be used, with what was found."""
-    run = path.parent.parent if path.parent.name.startswith(SCORED_AGAIN) else path.parent
+    run = run_directory.home_of(path.parent)
     return DataError(
         "RUN_WITHOUT_PREDICTIONS",
         f"This run has no {_split_of(path)} forecasts that scores could be made from.",

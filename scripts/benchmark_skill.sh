@@ -6,6 +6,7 @@
 #   bash scripts/benchmark_skill.sh --only best,boosting      parts, by the names below
 #   bash scripts/benchmark_skill.sh --threshold_mm 1          rain of 1 mm, a table of its own
 #   bash scripts/benchmark_skill.sh --threshold_mm 0.1,1,5    three thresholds, told by one model at once
+#   bash scripts/benchmark_skill.sh --lead_times 24,6,12,48,72   five lead times, told by one model at once
 #   bash scripts/benchmark_skill.sh --regions cells           each grid cell a region, in place of the columns of the grid
 #   bash scripts/benchmark_skill.sh --seeds 5                 more seeds of the networks
 # Names: climatology, logistic, boosting, boosting_slow (600 slow trees), the same on the features of the past month that
@@ -17,10 +18,10 @@ cd "$(dirname "$0")/.."
 source scripts/help.sh
 help_where_asked scripts/benchmark_skill.sh "$@"
 
-input_dir= only= seeds=3 threshold=0.1 regions=grid_columns
+input_dir= only= seeds=3 threshold=0.1 regions=grid_columns leads=
 more=()
 while [ $# -gt 0 ]; do
-  case $1 in --input_dir|--only|--seeds|--threshold_mm|--regions)
+  case $1 in --input_dir|--only|--seeds|--threshold_mm|--regions|--lead_times)
     [ $# -ge 2 ] || { echo "$1 wants a value: bash scripts/benchmark_skill.sh --help" >&2; exit 2; }
     case ${3:-} in ''|-*) ;; *) echo "$1 takes one word: write several as A,B" >&2; exit 2 ;; esac ;;
   esac
@@ -30,6 +31,7 @@ while [ $# -gt 0 ]; do
     --seeds) seeds=$2; shift 2 ;;
     --threshold_mm) threshold=$2; shift 2 ;;
     --regions) regions=$2; shift 2 ;;
+    --lead_times) leads=$2; shift 2 ;;
     *) more+=("$1"); shift ;;
   esac
 done
@@ -39,9 +41,18 @@ suffix=
 [ "$threshold" = 0.1 ] || suffix=_${threshold//,/-}mm
 [ "$regions" = grid_columns ] || suffix=${suffix}_$regions
 table=yerevan$suffix
+label=()
+if [ -n "$leads" ]; then
+  # The longer periods are summed from those of the shortest lead time.
+  shortest=$(tr , '\n' <<<"$leads" | sort -n | head -1)
+  table=${table}_${shortest}h
+  suffix=${suffix}_leads_${leads//,/-}
+  label=(--lead_time_hours "$shortest")
+  more+=(--lead_times ${leads//,/ })
+fi
 if [ -n "$input_dir" ] && [ ! -f "datasets/processed/$table.csv" ]; then
   "$PYTHON" -m data_provider.prepare --input_dir "$input_dir" --output "datasets/processed/$table.nc" \
-    --regions "$regions" --columns tp t2m sp u10 v10 blh --threshold_mm "$threshold"
+    --regions "$regions" --columns tp t2m sp u10 v10 blh --threshold_mm "$threshold" ${label[@]+"${label[@]}"}
 fi
 if [ ! -f "datasets/processed/$table.csv" ]; then
   echo "There is no datasets/processed/$table.csv: --input_dir FOLDER makes it from ERA5 files (docs/data.md)" >&2
@@ -81,3 +92,10 @@ compare=(--task_name compare "${folders[@]}")
 "$PYTHON" run.py "${compare[@]}" --test_year 2024 --output="checkpoints/skill_2024$suffix"
 printf '\n[skill] all test years as one record\n'
 "$PYTHON" run.py "${compare[@]}" --output="checkpoints/skill_all_years$suffix"
+# The first lead time is that of the tables above.
+further=
+case $leads in *,*) further=${leads#*,} ;; esac
+for hours in ${further//,/ }; do
+  printf '\n[skill] all test years, %s h ahead\n' "$hours"
+  "$PYTHON" run.py "${compare[@]}" --lead_time "$hours" --output="checkpoints/skill_all_years${suffix}_${hours}h"
+done

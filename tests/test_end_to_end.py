@@ -98,6 +98,22 @@ def test_a_regression_predicts_amounts_of_new_files_as_it_did_in_its_test(
     assert newest["observed_precipitation_mm"].isna().all() and (newest["median_mm"] >= 0).all()
 
 
+def test_several_lead_times_are_predicted_as_they_were_tested(project: Path, tmp_path: Path) -> None:
+    """New files are prepared as the table was, whichever lead time comes first, and give a file for each."""
+    run = train(project, "--lead_times", "48", "24", "--model_id", "leads", "--bootstrap_draws", "0")
+    frames = {"": predict(run, project / "era5", tmp_path / "days")}
+    frames["lead_024h"] = pd.read_csv(tmp_path / "days-lead_024h.csv", parse_dates=["init_time", "period_end"])
+    for folder, hours in (("", 48), ("lead_024h", 24)):
+        frame, known = frames[folder], pd.read_csv(run / folder / "predictions.csv", parse_dates=["init_time"])
+        assert ((frame["period_end"] - frame["init_time"]) == pd.Timedelta(hours=hours)).all()
+        both = known.merge(frame, on=["init_time", "region"], suffixes=("", "_again"))
+        assert len(both) == len(known) > 50
+        assert np.allclose(both["probability_0.1mm"], both["probability_0.1mm_again"], atol=1e-5)
+        assert (both["observed_class"] == both["observed_class_again"]).all()
+        assert frame["observed_class"].isna().sum() == 2 * hours
+    assert (tmp_path / "days-lead_024h.nc").is_file()
+
+
 def test_netcdf_and_csv_hold_the_same_forecasts(trained: Path) -> None:
     """Two files that disagree are worse than one."""
     frame = pd.read_csv(trained / "predictions.csv", parse_dates=["init_time"])

@@ -19,6 +19,8 @@ FINISHED_FILE = "scores.json"
 NEWEST_OFFERED = 3
 # Ends the name of the folder with the runs of `--cross_validate`: none of them stands for the model.
 BY_YEARS = "-by_years"
+# Begins the name of a folder in a run in which it was scored again, and of one with the scores at a further lead time.
+SCORED_AGAIN, AT_LEAD = "scored-", "lead_"
 
 
 def create(checkpoints: str, model_id: str, model: str, seed: int) -> Path:
@@ -188,6 +190,18 @@ def named(run: str | None, checkpoints: str, command: str) -> Path:
         evidence=f"newest finished runs: {', '.join(newest) or 'none'}",
         next_command=command.replace("RUN", newest[0]) if newest else command,
     )
+
+
+def lead_folder(lead_time_hours: int) -> str:
+    """Return the name of the folder in a run that has the scores at a further lead time."""
+    return f"{AT_LEAD}{lead_time_hours:03d}h"
+
+
+def home_of(folder: Path) -> Path:
+    """Return the run directory of a run, or of a folder in it that has scores of its own."""
+    while folder.name.startswith((SCORED_AGAIN, AT_LEAD)):
+        folder = folder.parent
+    return folder
 
 
 def is_fold(run: Path) -> bool:

@@ -30,6 +30,10 @@ class CompareConfig:
             "help": "of the runs of --cross_validate those alone that test this year (default: all years as one)"
         },
     )
+    lead_time: int | None = field(
+        default=None,
+        metadata={"help": "of the runs with several --lead_times the forecasts of this one (default: the run's first)"},
+    )
     common_instants: bool = field(
         default=False,
         metadata={"help": "compare at the test instants that all runs have, where they differ; says how many go"},

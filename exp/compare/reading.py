@@ -13,7 +13,6 @@ from typing import Any
 from exp import stored_forecasts
 from exp.finished_runs import task_of
 from exp.resume import OF_NO_CONSEQUENCE
-from exp.stored_forecasts import SCORED_AGAIN
 from utils import run_directory
 from utils.amounts import AmountForecasts
 from utils.errors import ForeseenError, UsageError, join
@@ -60,7 +59,7 @@ class StoredRun:
     @property
     def home(self) -> Path:
         """The run directory."""
-        return home_of(self.path)
+        return run_directory.home_of(self.path)
 
     @property
     def name(self) -> str:
@@ -86,11 +85,6 @@ class StoredRun:
     def first(self) -> Forecasts:
         """Test forecasts of the lowest threshold."""
         return next(iter(self.test.values()))
-
-
-def home_of(path: Path) -> Path:
-    """Return the run directory of a run, or of a folder in which it was scored again."""
-    return path.parent if path.name.startswith(SCORED_AGAIN) else path
 
 
 def flags_but_seed(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,6 +149,36 @@ def newest_of_each_model(folder: Path) -> list[Path]:
     if others:
         logger.info("Left out of %s, since they say nothing of events: %s", folder, _counted(others))
     return list(found.values())
+
+
+def at_lead_time(paths: Sequence[Path], hours: int | None) -> list[Path]:
+    """Return where each run has its scores at a lead time: in itself, or in a folder of it.
+
+    Args:
+        paths: of run directories.
+        hours: the lead time; None for the first of each run.
+
+    Raises:
+        UsageError: ``CONFIG``, one has no forecasts of it.
+    """
+    return list(paths) if hours is None else [_at_lead_time(path, hours) for path in paths]
+
+
+def _at_lead_time(path: Path, hours: int) -> Path:
+    scores, _ = _description(path)
+    further = path / run_directory.lead_folder(hours)
+    if scores["lead_time_hours"] == hours:
+        return path
+    if (further / run_directory.FINISHED_FILE).is_file():
+        return further
+    others = sorted(each.name for each in path.glob(f"{run_directory.AT_LEAD}*"))
+    raise UsageError(
+        "CONFIG",
+        f"This run has no forecasts {hours} h ahead.",
+        where=f"--lead_time {hours}, {path}",
+        evidence=f"its own is {scores['lead_time_hours']} h; folders of others: {', '.join(others) or 'none'}",
+        next_command=f"train it with --lead_times {scores['lead_time_hours']} {hours}, or compare at another lead time",
+    )
 
 
 def _counted(others: Counter[str]) -> str:
@@ -286,7 +310,7 @@ def _description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             evidence=_what_is_there(path),
             next_command="name run directories, checkpoints/<model_id>/<model>-seed<k>-<time>",
         )
-    files = [path / run_directory.FINISHED_FILE, home_of(path) / CONFIG_FILE]
+    files = [path / run_directory.FINISHED_FILE, run_directory.home_of(path) / CONFIG_FILE]
     if not files[0].is_file():
         is_run = files[1].is_file()
         raise refuse(

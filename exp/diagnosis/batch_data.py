@@ -84,7 +84,7 @@ def examine_labels(suspect: Suspect) -> Cause | str:
     wrong = (labels < 0) | (labels >= suspect.n_classes)
     if not bool(wrong.any()):
         return f"the labels are innocent: each is a class from 0 to {suspect.n_classes - 1}" if suspect.is_sound else ""
-    sample = int(wrong.nonzero()[0])
+    sample = int(wrong.nonzero()[0, 0])
     window = int(suspect.ids[sample])
     index = suspect.windows.index
     finding = Finding(
@@ -93,7 +93,7 @@ def examine_labels(suspect: Suspect) -> Cause | str:
         what=f"{int(wrong.sum())} labels of this batch are no class.",
         where=f"sample {sample} of {suspect.name}, window {suspect.number_of(sample)}, region "
         f"{suspect.windows.regions[index.region[window]]}, init time {index.init_time[window]}",
-        evidence=f"label {int(labels[sample])}, classes are 0 to {suspect.n_classes - 1}",
+        evidence=f"label {int(labels[wrong][0])}, classes are 0 to {suspect.n_classes - 1}",
         next_command="prepare the table again (bash scripts/prepare_era5.sh)",
         figures={"labels": sorted(set(labels[wrong].tolist()))},
     )

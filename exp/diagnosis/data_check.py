@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from data_provider.amounts import with_amounts
 from data_provider.cutting import CutTable, cut_table
 from data_provider.factory import Splits, place_table, splits_of
 from data_provider.rain_table import RainTable, read_table_leniently
@@ -18,6 +17,7 @@ from data_provider.splits import TEST, TRAIN, VALIDATION
 from data_provider.table_checks import inspect_table
 from data_provider.windows import WindowSet
 from exp.diagnosis.report import Answer, Check, MissingMap
+from exp.rain_splits import with_targets
 from exp.settings import Settings
 from utils.errors import DataError
 from utils.findings import Finding
@@ -72,6 +72,7 @@ def examine(settings: Settings, context_length: int, device: torch.device) -> Da
             settings.scaling,
             context_length=context_length,
             stride_hours=stride,
+            lead_times=settings.data.lead_times,
         )
     except DataError as error:
         found.append(Finding.from_error(error))
@@ -82,7 +83,7 @@ def examine(settings: Settings, context_length: int, device: torch.device) -> Da
     report.findings = sorted(told_once(found), key=lambda finding: order.index(finding.severity))
     if report.cut is not None and all(len(report.cut.whole_windows(split)) for split in (TRAIN, VALIDATION, TEST)):
         splits = splits_of(report.cut, device, findings=tuple(report.findings))
-        report.splits = with_amounts(splits) if settings.is_regression else splits
+        report.splits = with_targets(splits, settings)
     report.check = _answer(report, table, time.monotonic() - started)
     return report
 

@@ -91,7 +91,7 @@ def random_windows(dimensions: Dimensions, device: torch.device) -> WindowSet:
         end=(number + 1) * dimensions.context_length - 1,
         region=number % dimensions.n_regions,
         init_time=np.datetime64("2020-01-01", "s") + number * np.timedelta64(1, "D"),
-        label=number % dimensions.n_classes,
+        label=np.squeeze((number % dimensions.n_classes)[:, None].repeat(dimensions.n_leads, axis=1)),
         past_class=np.zeros(RANDOM_WINDOWS, np.int64),
         precipitation_mm=np.zeros(RANDOM_WINDOWS, np.float32),
     )

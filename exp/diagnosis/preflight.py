@@ -96,6 +96,7 @@ def dimensions_of(splits: Splits) -> Dimensions:
         variables=splits.preprocessing.variables,
         centre=splits.preprocessing.centre,
         spread=splits.preprocessing.spread,
+        n_leads=1 + len(splits.further),
     )
 
 
@@ -226,7 +227,7 @@ def _model(
     return verdict, _what_missing_values_do(forecaster, data, device, settings)
 
 
-def usual_dimensions(length: int, *, n_classes: int = 2) -> Dimensions:
+def usual_dimensions(length: int, *, n_classes: int = 2, n_leads: int = 1) -> Dimensions:
     """Return the sizes of an hourly table such as the case's, with windows of so many rows."""
     return Dimensions(
         n_classes=n_classes,
@@ -239,6 +240,7 @@ def usual_dimensions(length: int, *, n_classes: int = 2) -> Dimensions:
         variables=USUAL_NAMES,
         centre=(0.0,) * USUAL_VARIABLES,
         spread=(1.0,) * USUAL_VARIABLES,
+        n_leads=n_leads,
     )
 
 
@@ -251,7 +253,9 @@ def _material(
         return dimensions_of(splits), splits.train, splits.preprocessing.variables
     token = getattr(settings.model, "input_token_len", 1)
     needed = max(RANDOM_TOKENS * token, getattr(settings.model, "last_hours", 0), RANDOM_ROWS)
-    dimensions = usual_dimensions(min(length, -(-needed // token) * token))
+    dimensions = usual_dimensions(
+        min(length, -(-needed // token) * token), n_leads=max(len(settings.data.lead_times), 1)
+    )
     logger.info("No usable data: the model is looked at with random numbers in %d variables.", USUAL_VARIABLES)
     names = USUAL_NAMES
     return dimensions, model_check.random_windows(dimensions, device), names

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exp.compare import content as told
-from exp.compare.reading import CONFIG_FILE, home_of
+from exp.compare.reading import CONFIG_FILE
 from exp.compare.shape import AMOUNT, EVENT, Shape
 from exp.report import forest, origin, page
 from exp.report.headline import compared
@@ -302,6 +302,6 @@ def _interval(settings: Mapping[str, Any], words: Words) -> str:
 def _attribution(content: Mapping[str, Any], words: Words) -> str:
     if content["synthetic"]:
         return words("origin.attribution_synthetic")
-    config = home_of(Path(content["models"][0]["runs"][0])) / CONFIG_FILE
+    config = run_directory.home_of(Path(content["models"][0]["runs"][0])) / CONFIG_FILE
     known = run_directory.read_json(config) if config.is_file() else {}
     return words("origin.attribution_text", years=origin.years(known, day(content["splits"]["test_last"])))

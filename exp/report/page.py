@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from exp.report import amounts, calendar, figures, geography, headline, origin, tables, training
+from exp.report import amounts, calendar, figures, geography, headline, lead_times, origin, tables, training
 from exp.report.record import Event, Record
 from exp.report.words import Words, number, whole
 from exp.stored_forecasts import has_amounts
@@ -33,6 +33,7 @@ def of_run(record: Record, words: Words) -> str:
         "events": [_event(event, level, record, words) for level, event in enumerate(record.events)],
         "classes": _classes(record, words),
         "amounts": amounts.part(record, words),
+        "leads": lead_times.part(record, words),
         "data": origin.data(record, words),
         "training": training.part(record, words),
         "origin": origin.origin(record, words),

@@ -15,7 +15,7 @@ from exp import stored_forecasts
 from utils import run_directory
 from utils.errors import UsageError
 
-DIAGNOSIS_FILE, METRICS_FILE, SCORED_AGAIN = "diagnosis.json", "metrics.jsonl", "scored-"
+DIAGNOSIS_FILE, METRICS_FILE, PAGE_FILE = "diagnosis.json", "metrics.jsonl", "report.html"
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def read(run: Path) -> Record:
             next_command="--run RUN, a run of --task_name classification or regression",
         )
     frame = stored_forecasts.observed_cases(run)
-    home = run.parent if run.name.startswith(SCORED_AGAIN) else run
+    home = run_directory.home_of(run)
     return Record(
         run=run,
         scores=scores,

@@ -15,7 +15,7 @@ from utils import run_directory
 from utils.errors import UsageError
 
 logger = logging.getLogger(__name__)
-FILE = "report.html"
+FILE = record.PAGE_FILE
 
 
 def write_run(run: Path, language: Language) -> Path:
