@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import models
-from exp.compare.reading import StoredRun
+from exp.compare.reading import DRAW, StoredRun
 from utils import run_directory
 from utils.errors import UsageError
 
@@ -18,11 +18,11 @@ SHOWN_FLAGS = 3
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in nothing but their seed.
+    """Runs that differ in nothing but their seed, or the draw of their training windows.
 
     Attributes:
         name: what it is called in every table.
-        runs: one for each seed, at least one.
+        runs: one for each seed and draw, at least one.
     """
 
     name: str
@@ -53,7 +53,8 @@ def of(runs: Sequence[StoredRun]) -> list[Group]:
     """Put runs together by their flags and name the groups: by the model, and by more where that is not enough."""
     found: dict[str, list[StoredRun]] = {}
     for run in runs:
-        found.setdefault(json.dumps(run.own_flags, sort_keys=True), []).append(run)
+        flags = {name: value for name, value in run.own_flags.items() if name != DRAW}
+        found.setdefault(json.dumps(flags, sort_keys=True), []).append(run)
     together = [sorted(group, key=lambda run: run.seed) for group in found.values()]
     names = [group[0].model for group in together]
     for name, count in Counter(names).items():

@@ -24,6 +24,8 @@ CONFIG_FILE = "config.json"
 _TELLS_NO_RUNS_APART = OF_NO_CONSEQUENCE - {"model_id", "data_path"}
 # The flags that a run of --cross_validate has of its own, one year each.
 YEARS = ("train_until", "validation_until", "test_until")
+# Another draw of training windows is another go at the same experiment, as another seed is.
+DRAW = "train_windows_seed"
 NEEDED_SCORES = {"seed", "test", "synthetic", "threshold_mm", "cut", "lead_time_hours", "accumulation_hours"}
 NEEDED_CONFIG = {"splits", "regions"}
 Events = Mapping[float, Forecasts]
@@ -121,7 +123,7 @@ def _is_folder(path: Path, alone: bool) -> bool:
 
 
 def newest_of_each_model(folder: Path) -> list[Path]:
-    """Return, for each model in the folder of one experiment, its newest finished run and those of its other seeds.
+    """Return, for each model in the folder of one experiment, its newest finished run and those of its other seeds and draws.
 
     A classification and a regression of one model are two; in the folder of `--cross_validate` these are the runs of
     all years.
@@ -140,10 +142,10 @@ def newest_of_each_model(folder: Path) -> list[Path]:
             others[task_of(config["flags"])] += 1
             continue
         mine = flags_but_seed(config)
-        kind = mine["task_name"], mine["model"]
+        kind, draw = (mine["task_name"], mine["model"]), mine.pop(DRAW, None)
         year = {name: mine.pop(name, None) for name in YEARS} if run_directory.is_fold(run) else {}
         if flags.setdefault(kind, mine) == mine:
-            found.setdefault((*kind, scores["seed"], *year.values()), run)
+            found.setdefault((*kind, scores["seed"], draw, *year.values()), run)
     if not found:
         raise _nothing_in(folder, others)
     if others:

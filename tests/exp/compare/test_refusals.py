@@ -170,6 +170,20 @@ def test_a_folder_stands_for_the_newest_run_of_each_model_with_its_seeds(tmp_pat
             reading.paths_of(words)
 
 
+def test_other_draws_of_training_windows_are_other_goes_of_one_experiment(tmp_path: Path) -> None:
+    """Five draws of 300 windows as five models would make the luck of a draw look like a difference."""
+    folder = tmp_path / "own"
+    runs = [
+        stored.write(folder, seed=number, flags={"train_windows": 300, "train_windows_seed": number})
+        for number in (0, 1, 2)
+    ]
+    assert set(reading.paths_of([str(folder)])) == set(runs)
+    (group,) = groups.of(reading.read_all(runs))
+    assert group.seeds == [0, 1, 2]
+    more = stored.write(folder, flags={"train_windows": 1000, "train_windows_seed": 0})
+    assert len(groups.of(reading.read_all([*runs, more]))) == 2
+
+
 def test_groups_of_one_model_are_told_apart_by_what_differs(tmp_path: Path) -> None:
     """Two lines of one name cannot be compared with each other."""
     runs = [stored.write(tmp_path / "own", flags={"seq_len": length}) for length in (24, 48)]
