@@ -27,6 +27,7 @@ EPILOG = """examples:
   python run.py --preset small --dry_run                        what will it cost? nothing is trained or written
   python run.py --task_name diagnose --preset small             is anything wrong before the first step?
   python run.py --preset small --resume auto                    go on where the newest such run was cut
+  python run.py --preset small --resume auto --max_minutes 90   ... and stop in time, on a machine lent for two hours
   python run.py --preset small --cross_validate years           test one year after another, each by its own run
   python run.py --task_name regression --preset tiny            how much will it rain, in millimetres?
   python run.py --task_name forecast --root_path DIR            pre-train Timer-XL on a folder of series
@@ -70,6 +71,8 @@ def _dispatch(words: list[str]) -> None:
             next_command="leave it out; --run RUN names a finished run to score again or to predict with",
         )
     signals.raise_at_once()
+    if settings.checkpoint.max_minutes is not None:
+        signals.end_after(60 * settings.checkpoint.max_minutes, f"--max_minutes {settings.checkpoint.max_minutes:g}")
     if settings.run.task_name == "predict":
         prediction.predict(settings)
     elif settings.run.task_name == "compare":

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 OF_NO_CONSEQUENCE = {
     "is_training", "checkpoints", "model_id", "device", "gpu", "seed", "itr", "config", "preset", "task_name", "resume",
     "allow_resume_changes", "checkpoint_minutes", "checkpoint_steps", "save_every_epochs", "save_safetensors",
-    "root_path", "data_path", "guard_level", "detect_anomaly", "dry_run",
+    "max_minutes", "root_path", "data_path", "guard_level", "detect_anomaly", "dry_run",
     "dry_run_memory_gib", "bootstrap_draws", "language", "oni",
 }  # fmt: skip
 Difference = tuple[str, Any, Any]

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 # What a run writes as it goes on and at its end.
 RESULTS = (
     "metrics.jsonl", run_directory.FINISHED_FILE, CALIBRATION_FILE, "predictions", "validation_predictions", "figures",
-    "report.html",
+    "report.html", run_directory.AT_LEAD,
 )  # fmt: skip
 
 

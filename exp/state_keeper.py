@@ -58,6 +58,13 @@ class CheckpointConfig:
     save_every_epochs: int | None = field(
         default=None, metadata={"help": "also keep checkpoint_epoch_<n>.pt every so many epochs"}
     )
+    max_minutes: float | None = field(
+        default=None,
+        metadata={
+            "help": "stop after so many minutes of this command, between two steps, with a state to --resume from "
+            "(exit code 75); for machines that are lent for a time"
+        },
+    )
     save_safetensors: bool = field(
         default=False, metadata={"help": "also write the best weights as best.safetensors, beside best.pt"}
     )
@@ -68,6 +75,7 @@ class CheckpointConfig:
             least = 0 if name == "checkpoint_minutes" else 1
             holds = value is None or value >= least
             require(self, name, holds, f"must be at least {least}", f"--{name} 10")
+        require(self, "max_minutes", self.max_minutes is None or self.max_minutes > 0, "must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)

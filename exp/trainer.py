@@ -16,7 +16,7 @@ from torch import nn
 from tqdm import tqdm
 
 from data_provider.windows import WindowSet
-from exp import memory
+from exp import memory, progress
 from exp.diagnosis.verdict import Verdict
 from exp.epoch_sums import EpochSums
 from exp.frozen_encoder import FrozenEncoder
@@ -286,7 +286,7 @@ class Trainer:
                 self.seconds = time.monotonic() - started
                 said = self._say_progress(bar, said)
                 if bar.update():  # True only when the bar is redrawn, so the host rarely waits for the device
-                    bar.set_postfix(self._progress(), refresh=False)
+                    bar.set_postfix(progress.postfix(self), refresh=False)
                 if self.keeper is not None:
                     self.keeper.step_taken(self)
                 if signals.requested():
@@ -372,19 +372,8 @@ class Trainer:
         now = time.monotonic()
         if not bar.disable or now - said < SECONDS_BETWEEN_LINES:
             return said
-        left = self.seconds / self.batch * (self.steps_per_epoch - self.batch)
-        logger.info("epoch %d: step %d of %d, %.0f s left", self.epoch, self.batch, self.steps_per_epoch, left)
+        logger.info("%s", progress.line(self))
         return now
-
-    def _progress(self) -> dict[str, str]:
-        latest, means = self.watch.latest, self.sums.means()
-        return {
-            "loss": _short(means["train_loss"], 4),
-            self.objective.tally.short: _short(means[self.objective.tally.name], 3),
-            "lr": f"{self.schedule.get_last_lr()[0]:.1e}",
-            "grad": f"{latest.norm:.2f}" if latest else "",
-            "skipped": str(self.watch.skipped),
-        }
 
     def _options(self, group: Group) -> dict[str, Any]:
         rate = self.config.learning_rate * group.rate_factor
@@ -410,10 +399,6 @@ class Trainer:
         return [
             with_own_warmup(scaled, group.begin, self.steps_per_epoch, stage_warmup_epochs) for group in self.groups
         ]
-
-
-def _short(value: float | None, digits: int) -> str:
-    return "undefined" if value is None else f"{value:.{digits}f}"
 
 
 @torch.no_grad()

@@ -165,6 +165,19 @@ def test_a_signal_in_training_saves_the_step_in_progress_and_says_how_to_go_on(
     assert "is saved in last.pt" in again.is_interrupted_by(signal.SIGTERM)
 
 
+def test_time_that_is_up_saves_the_step_in_progress_and_the_run_goes_on_from_it(start: Callable[..., Program]) -> None:
+    """A machine lent for two hours takes the work with it when it goes."""
+    program = start(*LONG, "--max_minutes", "0.05")
+    _, said = program.process.communicate(timeout=PATIENCE_SECONDS)
+    assert program.process.returncode == 75 and "stopped by --max_minutes 0.05" in said and "Traceback" not in said
+    (run,) = program.folder.glob("runs/*/*")
+    state = checkpoint.load(run / "last.pt")
+    assert f"step {state['step']} (epoch" in said and f"python run.py --resume {run}" in said
+    again = start(*LONG, "--resume", str(run))
+    again.wait_for_line(f"RESUMED at step {state['step']}")
+    again.is_interrupted_by(signal.SIGTERM)
+
+
 def test_a_signal_while_a_frozen_encoder_runs_ends_before_all_windows_are_encoded(
     start: Callable[..., Program], tmp_path: Path
 ) -> None:

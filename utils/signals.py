@@ -1,9 +1,10 @@
-"""Signals that ask the program to end: SIGTERM of schedulers, Ctrl-C, and the hang-up of a lost terminal.
+"""What asks the program to end: SIGTERM of schedulers, Ctrl-C, the hang-up of a lost terminal, or time that is up.
 
 What such a signal does depends on when it comes. While the program starts, it ends at once: an exception in the middle
 of importing a library could be swallowed there. After that it raises `Interrupted`, once, so that everything is
 cleaned up on the way out. Inside `deferred()` it is only remembered, and the code asks at moments when it can stop.
-Without `install()` (tests, use as a library) signals are left alone.
+Without `install()` (tests, use as a library) signals are left alone. Time that is up interrupts nothing by itself: it
+is seen where the code asks.
 
 Every import here delays the moment from which signals are answered, so there are few.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 
 from utils import last_words
 from utils.message import message
@@ -31,6 +33,8 @@ class _State:
     depth = 0
     name: str | None = None
     is_delivered = False
+    deadline: float | None = None
+    deadline_name = ""
 
 
 _state = _State()
@@ -102,8 +106,20 @@ def deferred() -> Deferred:
     return Deferred()
 
 
+def end_after(seconds: float, name: str) -> None:
+    """Ask the program to end once so much time has passed, as a signal would.
+
+    Args:
+        seconds: from now on.
+        name: what is said to have stopped it.
+    """
+    _state.deadline, _state.deadline_name = time.monotonic() + seconds, name
+
+
 def requested() -> str | None:
-    """Return the name of the first signal that asked the program to end, such as ``SIGTERM``."""
+    """Return the name of what first asked the program to end, such as ``SIGTERM``."""
+    if _state.name is None and _state.deadline is not None and time.monotonic() >= _state.deadline:
+        _state.name = _state.deadline_name
     return _state.name
 
 
@@ -113,12 +129,12 @@ def was_raised() -> bool:
 
 
 def check() -> None:
-    """Stop here if a signal came.
+    """Stop here if a signal came or time is up.
 
     Raises:
-        Interrupted: one did, in this block or before.
+        Interrupted: it did, in this block or before.
     """
-    if _state.name is not None:
+    if requested() is not None:
         _state.is_delivered = True
         raise Interrupted
 

@@ -123,7 +123,7 @@ def _is_folder(path: Path, alone: bool) -> bool:
 
 
 def newest_of_each_model(folder: Path) -> list[Path]:
-    """Return, for each model in the folder of one experiment, its newest finished run and those of its other seeds and draws.
+    """Return, for each model in the folder of one experiment, its newest finished run with its other seeds and draws.
 
     A classification and a regression of one model are two; in the folder of `--cross_validate` these are the runs of
     all years.
