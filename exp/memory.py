@@ -29,7 +29,7 @@ def exhausted(error: BaseException, *, device: torch.device, micro_batch_size: i
     if micro_batch_size > 1:
         way_out = f"--micro_batch_size {micro_batch_size // 2} (the step stays that of the whole batch)"
     else:
-        way_out = "a shorter --seq_len, or a smaller model (--preset small, --preset tiny)"
+        way_out = "--activation_checkpointing, a shorter --seq_len, or a smaller model (--preset small, --preset tiny)"
     return NumericalError(
         "OUT_OF_MEMORY",
         f"{micro_batch_size} windows at once do not fit the memory of {device}.",

@@ -18,6 +18,7 @@ from torch import nn
 from layers.attention import attend
 from layers.dropout import Dropout
 from layers.masks import AttentionLayout
+from layers.recompute import recomputed
 from layers.rotary import rotate
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"relu": F.relu, "gelu": F.gelu}
@@ -128,12 +129,31 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """A stack of layers and a last norm; arguments as in `EncoderLayer`, and the number of layers."""
+    """A stack of layers and a last norm.
+
+    Args:
+        n_layers: number of layers.
+        width: of the model, and further arguments of `EncoderLayer`.
+        n_heads: as there.
+        mlp_width: as there.
+        dropout: as there.
+        activation: as there.
+        recompute: keep each layer's input alone for the backward pass, and compute the layer again in it.
+    """
 
     def __init__(
-        self, n_layers: int, width: int, n_heads: int, mlp_width: int, dropout: float, activation: str
+        self,
+        n_layers: int,
+        width: int,
+        n_heads: int,
+        mlp_width: int,
+        dropout: float,
+        activation: str,
+        *,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.attn_layers = nn.ModuleList(
             EncoderLayer(width, n_heads, mlp_width, dropout, activation) for _ in range(n_layers)
         )
@@ -142,7 +162,7 @@ class Encoder(nn.Module):
     def forward(self, x: torch.Tensor, layout: AttentionLayout, table: torch.Tensor) -> torch.Tensor:
         """Map `(B, T, D)` to `(B, T, D)`."""
         for layer in self.attn_layers:
-            x = layer(x, layout, table)
+            x = self._run(layer, x, layout, table)
         return self.norm(x)
 
     def every_layer(self, x: torch.Tensor, layout: AttentionLayout, table: torch.Tensor) -> torch.Tensor:
@@ -152,9 +172,15 @@ class Encoder(nn.Module):
         """
         states = []
         for layer in self.attn_layers:
-            x = layer(x, layout, table)
+            x = self._run(layer, x, layout, table)
             states.append(x)
         return torch.stack([*states[:-1], self.norm(x)], dim=1)
+
+    def _run(self, layer: nn.Module, x: torch.Tensor, layout: AttentionLayout, table: torch.Tensor) -> torch.Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return recomputed(layer, x, layout, table)
+        answer: torch.Tensor = layer(x, layout, table)
+        return answer
 
 
 def initialise(encoder: nn.Module, scheme: str, gain: float) -> None:

@@ -54,6 +54,13 @@ class Config:
     output_attention: bool = field(
         default=False, metadata={"help": "accepted for OpenLTM's sake; changes no numbers, no map is returned"}
     )
+    activation_checkpointing: bool = field(
+        default=False,
+        metadata={
+            "help": "keep each layer's input alone for the backward pass and compute the layer again in it: a fraction "
+            "of the memory for about a third more time; changes no numbers"
+        },
+    )
     rotary_positions: Literal["flattened", "time"] = field(
         default="flattened",
         metadata={"help": "flattened: variable*N + token, as published; time: the token alone, any variable order"},
@@ -119,7 +126,13 @@ class Model(nn.Module):
         config = self.config
         self.embedding = nn.Linear(config.input_token_len, config.d_model)
         self.blocks = Encoder(
-            config.e_layers, config.d_model, config.n_heads, config.d_ff, config.dropout, config.activation
+            config.e_layers,
+            config.d_model,
+            config.n_heads,
+            config.d_ff,
+            config.dropout,
+            config.activation,
+            recompute=config.activation_checkpointing,
         )
         self.head = nn.Linear(config.d_model, config.output_token_len)
         for module in self.encoder_modules():
