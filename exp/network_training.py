@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from exp.callbacks import BestCheckpoint
+from exp.compiling import compile_parts
 from exp.micro_batches import fitting_batch_size
 from exp.objective import Loss, Windows
 from exp.precision import amp_dtype
@@ -78,6 +79,8 @@ class NetworkTraining:
             NumericalError: no epoch had a finite score, or too many steps were not finite.
         """
         best = keeper.best
+        if self.settings.trainer.compile:
+            compile_parts(self.model, trainer.device)
         try:
             keeper.begin(trainer)
             trainer.fit()

@@ -73,6 +73,14 @@ class TrainerConfig:
         default="off", metadata={"help": "mixed precision; auto: bf16 or fp16 as the GPU can, off on the CPU"}
     )
 
+    compile: bool = field(
+        default=False,
+        metadata={
+            "help": "compile the layers of a network (torch.compile): faster on a GPU after a slow first step, slower "
+            "on a CPU with dropout; without a compiler the run goes on as it is"
+        },
+    )
+
     def __post_init__(self) -> None:
         for name in ("batch_size", "train_epochs", "patience", "learning_rate"):
             require(self, name, getattr(self, name) > 0, "must be above 0")

@@ -46,5 +46,14 @@ def rotary_table(
 def rotate(x: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     """Turn queries or keys `(B, T, H, E)` by their positions; half precision is computed in single."""
     exact = x if x.dtype in (torch.float32, torch.float64) else x.float()
+    if torch.compiler.is_compiling():
+        return _rotated_in_parts(exact, table).to(x.dtype)
     pairs = torch.view_as_complex(exact.unflatten(-1, (-1, 2)))
     return torch.view_as_real(pairs * table).flatten(-2).to(x.dtype)
+
+
+def _rotated_in_parts(x: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """Multiply real and imaginary parts out: compilers make no code for complex numbers."""
+    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    cosine, sine = torch.view_as_real(table).unbind(-1)
+    return torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), dim=-1).flatten(-2)

@@ -143,6 +143,10 @@ class Model(nn.Module):
         """The modules whose parameters the published checkpoint holds."""
         return self.embedding, self.blocks, self.head
 
+    def parts_to_compile(self) -> tuple[nn.Module, ...]:
+        """The layers, which are all alike; what is around them depends on shapes and is next to nothing."""
+        return tuple(self.blocks.attn_layers)
+
     def states(self, x: torch.Tensor) -> torch.Tensor:
         """Encode a window `(B, N*P, C)`, already normalised where wanted, into states `(B, V, N, D)`."""
         sequences, layout, table = self._sequences(x)

@@ -194,7 +194,8 @@ def replay(suspect: Suspect) -> Replay:
     scale = suspect.loss_scale
     probe = _Recorder(suspect, result)
     cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(cuda), ExitStack() as hooks:
+    # A compiled part would not tell what passes through it.
+    with torch.random.fork_rng(cuda), torch.compiler.set_stance("force_eager"), ExitStack() as hooks:
         if suspect.random_state is not None:
             suspect.random_state.restore(device)
         hooks.enter_context(_watched(model, result))
