@@ -9,8 +9,10 @@ if __name__ == "__main__":
     signals.install()  # before anything slow is imported, so that a signal at any time ends with its message
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from utils import outcome
@@ -43,7 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; foreseen faults end with a message, not a traceback."""
     logging.raiseExceptions = False  # a terminal that goes away must not end a run, nor bury it in complaints
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
-    return outcome.of(lambda: _dispatch(list(sys.argv[1:] if argv is None else argv)))
+    code = outcome.of(lambda: _dispatch(list(sys.argv[1:] if argv is None else argv)))
+    _leave(code)
+    return code
+
+
+def _leave(code: int) -> None:
+    """Leave the exit code of a rank where scripts/launch_distributed.sh looks: torchrun tells it nobody."""
+    folder = os.environ.get("TIMERXL_EXIT_FOLDER")
+    if folder:
+        Path(folder, os.environ.get("LOCAL_RANK", "0")).write_text(str(code))
 
 
 def _dispatch(words: list[str]) -> None:
@@ -51,6 +62,7 @@ def _dispatch(words: list[str]) -> None:
     from exp.diagnosis.command import diagnose
     from exp.report import write as report
     from exp.settings import TRAINED
+    from utils import distributed
 
     settings = command_line.read(words, description=DESCRIPTION, epilog=EPILOG)
     task = resume.task_of(settings)
@@ -73,7 +85,9 @@ def _dispatch(words: list[str]) -> None:
     signals.raise_at_once()
     if settings.checkpoint.max_minutes is not None:
         signals.end_after(60 * settings.checkpoint.max_minutes, f"--max_minutes {settings.checkpoint.max_minutes:g}")
-    if settings.run.task_name == "predict":
+    if distributed.is_launched():
+        _train_together(settings, task)
+    elif settings.run.task_name == "predict":
         prediction.predict(settings)
     elif settings.run.task_name == "compare":
         comparison.compare(settings.compare)
@@ -87,6 +101,42 @@ def _dispatch(words: list[str]) -> None:
         dry_run.tell(settings)
     else:
         _train_or_score(settings, task)
+
+
+def _train_together(settings: Settings, task: str) -> None:
+    """Train as one of several processes that torchrun has started; all that is no training of a network is refused."""
+    import models
+    from exp import cross_validation
+    from exp.settings import TRAINED
+    from utils import distributed
+    from utils.reproducibility import choose_device
+
+    run = settings.run
+    is_training = run.task_name in TRAINED and run.is_training and not run.dry_run
+    if not is_training or models.kind(run.model) != "network":
+        raise UsageError(
+            "CONFIG",
+            "Several processes train a network together; this command is the work of one.",
+            where="torchrun, WORLD_SIZE",
+            evidence=f"--task_name {run.task_name}, --model {run.model}",
+            next_command="python run.py ... without torchrun",
+        )
+    if settings.trainer.batch_size < distributed.launched():
+        raise UsageError(
+            "CONFIG",
+            "A batch has fewer windows than there are processes.",
+            where="--batch_size, torchrun",
+            evidence=f"{settings.trainer.batch_size} windows, {distributed.launched()} processes",
+            next_command=f"--batch_size {distributed.launched()} or more, or fewer processes",
+        )
+    distributed.begin(choose_device(run.device, run.gpu))
+    try:
+        if settings.split.cross_validate and task != "forecast":
+            cross_validation.train(settings)
+        else:
+            _train_or_score(settings, task)
+    finally:
+        distributed.end()
 
 
 def _train_or_score(settings: Settings, task: str) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from exp.diagnosis.verdict import Verdict
 from exp.trainer import Callback, Row, Trainer
-from utils import checkpoint
+from utils import checkpoint, distributed
 from utils.checkpoint_contents import first_not_finite
 from utils.errors import CheckpointError, NumericalError
 from utils.run_directory import append_json_line
@@ -43,7 +43,8 @@ class MetricsLog(Callback):
     def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
         """Log the row; never stops."""
         row["base_rate_entropy"] = self.base_rate_entropy
-        append_json_line(self.path, row)
+        if trainer.ranks.is_first:
+            append_json_line(self.path, row)
         logger.info(
             "epoch %d/%d  loss %s  validation loss %s  roc_auc %s  rate %.1e  gradient norm %s  skipped %d  %.0f s",
             row["epoch"],
@@ -220,6 +221,8 @@ class BestCheckpoint(Callback):
         self._write()
 
     def _write(self) -> None:
+        if not distributed.current().is_first:
+            return
         metadata = {"holds": "best weights", "epoch": self.best_epoch, self.score: self.best, **self.description}
         checkpoint.save(self.run / BEST, self.weights, metadata=metadata)
         if self.as_safetensors:

@@ -62,7 +62,8 @@ class ForecastLog(Callback):
 
     def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
         """Log the row; never stops."""
-        append_json_line(self.path, row)
+        if trainer.ranks.is_first:
+            append_json_line(self.path, row)
         shown = {name: "undefined" if value is None else value for name, value in row.items()}
         told = [f"{name.replace('_', ' ')} {_short(shown[name])}" for name in self.figures]
         seconds = row["train_seconds"] + row["evaluation_seconds"]

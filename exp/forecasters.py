@@ -25,7 +25,7 @@ from exp.state_keeper import Keeping
 from exp.trainer import Callback, Explain, Trainer, predict_logits
 from layers import losses
 from layers.low_rank import add_low_rank
-from utils import checkpoint
+from utils import checkpoint, distributed
 
 logger = logging.getLogger(__name__)
 # Enough for quantiles; windows of a long record are many, and neighbours say the same.
@@ -210,7 +210,9 @@ class NetworkForecaster(NetworkTraining):
         self, windows: WindowSet | EncodedWindows, title: str, model: torch.nn.Module | None = None
     ) -> torch.Tensor:
         precision = self.precision(windows.device)
-        return predict_logits(model or self.model, windows, self.evaluation_batch, precision, title=title)
+        # While a network is trained all ranks validate it; what it is worth in the end one of them asks alone.
+        ranks = distributed.current() if model is not None else None
+        return predict_logits(model or self.model, windows, self.evaluation_batch, precision, title=title, ranks=ranks)
 
     def _validate(
         self, windows: WindowSet | EncodedWindows, model: torch.nn.Module | None = None

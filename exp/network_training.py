@@ -17,6 +17,7 @@ from exp.settings import Settings
 from exp.state_keeper import Keeping, StateKeeper
 from exp.trainer import Row, Trainer
 from exp.training_state import device_name
+from utils import distributed
 from utils.run_directory import append_json_line
 
 EVALUATION_BATCH = 4
@@ -65,7 +66,8 @@ class NetworkTraining:
             self.micro_batch_size = int(point.state["micro_batch_size"])
             return
         precision = self.precision(windows.device)
-        self.micro_batch_size = fitting_batch_size(self.model, self.loss, windows, config.batch_size, precision)
+        share = -(-config.batch_size // distributed.current().count)
+        self.micro_batch_size = fitting_batch_size(self.model, self.loss, windows, share, precision)
 
     def keeper(self, run: Path, best: BestCheckpoint, keeping: Keeping) -> StateKeeper:
         """Return what keeps the state of this training in a run directory."""
@@ -87,7 +89,7 @@ class NetworkTraining:
         finally:
             # Also when the run is cut short: what was best so far can still be scored.
             self.history = trainer.history
-            if trainer.cut_short is not None:
+            if trainer.cut_short is not None and trainer.ranks.is_first:
                 append_json_line(keeper.run / METRICS_FILE, trainer.cut_short)
             self.best_epoch = best.best_epoch or None
             if best.weights:

@@ -118,6 +118,7 @@ class Objective:
         windows: Windows,
         ids: torch.Tensor,
         *,
+        of: torch.Tensor | None = None,
         scale: Callable[[torch.Tensor], torch.Tensor] | None = None,
         probe: Probe | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -127,24 +128,28 @@ class Objective:
             model: called as `model(x (B, L, V), marks (B, M))`.
             windows: where the batch comes from.
             ids: `(B,)` which windows.
+            of: `(N,)` the windows of the whole batch, where these are a part of it: gradients and loss of all parts add
+                up to those of the batch. A part without windows adds zeros.
             scale: what multiplies the loss before the backward pass, as float16 needs it.
             probe: sees inputs and outputs of each micro-batch.
 
         Returns:
-            The mean loss and what is counted beside it, both detached scalars on the device.
+            The mean loss (of a part: its share of it) and what is counted, both detached scalars on the device.
         """
         probe = probe or Probe()
         loss = torch.zeros((), device=windows.device)
         counted = torch.zeros((), device=windows.device)
-        whole = self.weigh(windows.targets(ids))
-        for part in ids.split(self.micro_batch_size):
+        everything = ids if of is None else of
+        whole = self.weigh(windows.targets(everything))
+        is_idle = not len(ids)
+        for part in (everything[:1] if is_idle else ids).split(self.micro_batch_size):
             labels, marks, inputs = windows.targets(part), windows.marks[part], windows.inputs(part)
             probe.batch(inputs, marks, labels)
             with autocast(windows.device, self.precision):
                 logits = model(inputs, marks)
-                share = self.loss(logits.float(), labels) * (self.weigh(labels) / whole)
+                share = self.loss(logits.float(), labels) * (self.weigh(labels) / whole * (not is_idle))
             probe.output(logits, labels, share)
             (share if scale is None else scale(share)).backward()
             loss += share.detach()
-            counted += self.tally.count(logits.detach(), labels)
+            counted += self.tally.count(logits.detach(), labels) * (not is_idle)
         return loss, counted

@@ -31,11 +31,11 @@ from exp.settings import Settings, context_length
 from exp.settling import Kept
 from exp.state_keeper import Keeping
 from exp.verified_states import Point
-from utils import checkpoint, run_directory
+from utils import checkpoint, distributed, run_directory
 from utils.errors import DataError, ForeseenError, NumericalError, join
 from utils.files import sha256
 from utils.findings import Finding, require_no_error
-from utils.reproducibility import choose_device, seed_everything
+from utils.reproducibility import choose_device, seed_everything, seed_rank
 
 logger = logging.getLogger(__name__)
 LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "handled": logging.INFO}
@@ -66,7 +66,7 @@ def train(settings: Settings, *, is_brief: bool = False, judging: Judging = OF_C
     runs, results = training_run.each_seed(
         plan, lambda settings, point: _train_one(settings, splits, device, diagnosis, point, judging, is_brief=is_brief)
     )
-    if len(runs) > 1:
+    if len(runs) > 1 and distributed.current().is_first:
         judging.summarise(settings, runs, results)
     return runs
 
@@ -78,8 +78,9 @@ def _examine(settings: Settings, device: torch.device) -> tuple[Splits, Diagnosi
     found = preflight.examine(settings, device)
     diagnosis = found.diagnosis
     if diagnosis.errors or found.splits is None:
-        page = diagnosis.write(command.new_folder(settings))
-        logger.info("%s\nreport       %s", command.summary(diagnosis), page)
+        if distributed.current().is_first:
+            page = diagnosis.write(command.new_folder(settings))
+            logger.info("%s\nreport       %s", command.summary(diagnosis), page)
         require_no_error(diagnosis.findings)
     assert found.splits is not None, "data without an error can be used"
     settings.verification.require_fits(found.splits.table.thresholds_mm)
@@ -244,26 +245,31 @@ def _train_one(
     dimensions = preflight.dimensions_of(splits)
     forecaster = forecasters.build(settings, dimensions, device)
     loaded = transfer.load(forecaster, settings) if point is None else None
+    ranks = distributed.current()
+    seed_rank(settings.run.seed)
     with training_run.hold(settings, device, point) as held:
         run = held.run
-        if loaded is not None:
+        if loaded is not None and ranks.is_first:
             logger.info("%s", loaded.table())
             run_directory.write_json(run / transfer.PLAN_FILE, loaded.to_json())
         if held.needs_description:
             run_description.write(run, settings, splits, dimensions, device)
         own = copy.deepcopy(diagnosis)
-        if point is None:
-            own.write(run)
-        else:
+        if point is not None:
             own.recall(run)
+        elif ranks.is_first:
+            own.write(run)
         explain = Explainer(run, settings, dimensions, splits.preprocessing.variables, own)
         description = run_description.of_state(settings, splits, dimensions)
         keeping = Keeping(description=description, point=point, touch=held.touch)
         try:
             history = forecaster.fit(splits, run, explain, keeping)
+            if not ranks.is_first:
+                return run, {}
             return run, judging.score_and_write(forecaster, splits, settings, run, history, is_brief=is_brief)
         except NumericalError as error:
-            _score_what_there_is(forecaster, splits, settings, run, error, judging)
+            if ranks.is_first:
+                _score_what_there_is(forecaster, splits, settings, run, error, judging)
             raise
 
 

@@ -14,8 +14,9 @@ from exp import stored_forecasts, verified_states
 from exp.finished_runs import comparable, current_names, stored_settings, with_flags_since
 from exp.finished_runs import task_of as task_of_run
 from exp.settings import Settings, resolve
+from exp.training_state import n_ranks
 from exp.verified_states import Point
-from utils import run_directory, run_lock
+from utils import distributed, run_directory, run_lock
 from utils.errors import CheckpointError, UsageError
 from utils.files import sha256
 
@@ -47,6 +48,22 @@ class Plan:
 
 
 def plan(settings: Settings) -> Plan:
+    """Find what `--resume` names, on all ranks before one of them begins.
+
+    Raises:
+        UsageError: ``CONFIG`` there is nothing to resume; ``RESUME_MISMATCH`` flags, data or the number of ranks are
+            not those of the run.
+        CheckpointError: no state of the run can be trusted.
+        LockError: the run is at work in another process.
+    """
+    found = _plan(settings)
+    for point in found.points.values():
+        _require_ranks(point, allowed=settings.checkpoint.allow_resume_changes)
+    distributed.current().of_all(None)
+    return found
+
+
+def _plan(settings: Settings) -> Plan:
     """Find what `--resume` names.
 
     Raises:
@@ -197,6 +214,14 @@ def _nothing(place: Path) -> UsageError:
 
 def _epochs_of(run: Path) -> int:
     return int(_stored(run)["flags"].get("train_epochs", 1))
+
+
+def _require_ranks(point: Point, *, allowed: bool) -> None:
+    """Refuse another number of ranks: each has random numbers of its own, and their sums are rounded otherwise."""
+    before, now = n_ranks(point.state), distributed.current().count
+    if before == now:
+        return
+    _require_same([("ranks", before, now)], point, allowed=allowed)
 
 
 def _stored(run: Path) -> dict[str, Any]:

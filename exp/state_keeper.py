@@ -141,7 +141,10 @@ class StateKeeper:
         self.keeping.touch()
         every, minutes = self.config.checkpoint_steps, self.config.checkpoint_minutes
         is_due = every is not None and trainer.step_number % every == 0
-        if is_due or (minutes and time.monotonic() - self._saved_at >= 60 * minutes):
+        is_due = is_due or bool(minutes) and time.monotonic() - self._saved_at >= 60 * minutes
+        # Clocks differ: all ranks save where one of them would.
+        (first,) = trainer.ranks.first_raised([is_due])
+        if first is not None:
             self.save(trainer)
 
     def epoch_ended(self, trainer: Trainer) -> None:
@@ -240,12 +243,15 @@ class StateKeeper:
             "step": trainer.step_number,
             "epochs_complete": len(trainer.history),
         }
-        checkpoint.save(path, {**state, **self.keeping.description}, metadata=metadata, keep=keep)
+        if trainer.ranks.is_first:
+            checkpoint.save(path, {**state, **self.keeping.description}, metadata=metadata, keep=keep)
+        trainer.ranks.of_all(None)  # nobody goes on, or back, before the file is there
         return True
 
     def _restore(self, trainer: Trainer, point: Point) -> None:
         """Put trainer, best weights and the files that grow with the run back to one state."""
         training_state.restore(trainer, point.state, point.file)
         self.best.weights = dict(point.state["best_model_state_dict"])
-        self.best.write_unless_there()
-        run_directory.write_json_lines(self.run / "metrics.jsonl", trainer.history)
+        if trainer.ranks.is_first:
+            self.best.write_unless_there()
+            run_directory.write_json_lines(self.run / "metrics.jsonl", trainer.history)

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +17,7 @@ from torch import nn
 from tqdm import tqdm
 
 from data_provider.windows import WindowSet
-from exp import memory, progress
+from exp import agreed, memory, progress
 from exp.diagnosis.verdict import Verdict
 from exp.epoch_sums import EpochSums
 from exp.frozen_encoder import FrozenEncoder
@@ -29,7 +30,7 @@ from exp.schedule import learning_rate_factor
 from exp.stages import Stages
 from exp.step_watch import StepWatch
 from exp.transfer_config import TransferConfig
-from utils import signals
+from utils import distributed, signals
 from utils.errors import NumericalError
 from utils.flag_rules import require
 from utils.reproducibility import RandomState
@@ -38,6 +39,9 @@ logger = logging.getLogger(__name__)
 Row = dict[str, Any]
 Explain = Callable[["Trainer", Outcome], Verdict]
 SECONDS_BETWEEN_LINES = 30.0
+# What a step came to is known one step later at most.
+STEPS_LOOKED_BACK = 4
+RUNNING = ("running_mean", "running_var")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +170,8 @@ class Trainer:
         self.model, self.objective, self.config, self.train = model, objective, config, train
         self.evaluate, self.callbacks, self.seed, self.keeper = evaluate, callbacks, seed, keeper
         self.device = train.device
+        self.ranks = distributed.current()
+        self.guilt: deque[tuple[int, torch.Tensor]] = deque(maxlen=STEPS_LOOKED_BACK)
         self.steps_per_epoch = -(-len(train) // config.batch_size)
         transfer = transfer or TransferConfig()
         self.stages = Stages(self.plain_model, transfer, config.train_epochs)
@@ -176,7 +182,7 @@ class Trainer:
         self._factors = self._rate_factors(transfer.stage_warmup_epochs)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._factors)
         self.scaler = torch.amp.GradScaler(self.device.type) if objective.precision is torch.float16 else None
-        self.watch = StepWatch(guard, self.steps_per_epoch, explain and partial(explain, self))
+        self.watch = StepWatch(guard, self.steps_per_epoch, explain and partial(agreed.explained, explain, self))
         self.guard = Guard(
             model,
             self.optimizer,
@@ -237,6 +243,7 @@ class Trainer:
         if len(self.history) == self.epoch:
             self._begin_epoch()
         row = self._train_epoch()
+        self._share_running_statistics()
         trained = time.monotonic()
         row |= self.evaluate(self.seen[0])
         row |= {
@@ -249,6 +256,16 @@ class Trainer:
         self.is_stopped = any(answers)
         if self.keeper is not None:
             self.keeper.epoch_ended(self)
+        if self.ranks.count > 1:
+            self._stop_if_asked()
+
+    def _share_running_statistics(self) -> None:
+        """Take the mean over the ranks of what batch norm has seen, each on its share."""
+        if self.ranks.count > 1:
+            own = [each for name, each in self.plain_model.named_buffers() if name.endswith(RUNNING)]
+            for buffer in own:
+                buffer /= self.ranks.count
+            self.ranks.add_up(own)
 
     def _begin_epoch(self) -> None:
         self.epoch += 1
@@ -297,10 +314,16 @@ class Trainer:
                     bar.set_postfix(progress.postfix(self), refresh=False)
                 if self.keeper is not None:
                     self.keeper.step_taken(self)
-                if signals.requested():
-                    self.guard.read_pending()  # a bad step goes the usual way, before anything is saved
-                signals.check()
+                self._stop_if_asked()
             self.guard.read_pending()
+
+    def _stop_if_asked(self) -> None:
+        """End here where a signal came, to any rank."""
+        (asked,) = self.ranks.first_raised([signals.requested() is not None])
+        if asked is not None:
+            signals.remember(f"a signal to rank {asked}")
+            self.guard.read_pending()  # a bad step goes the usual way, before anything is saved
+        signals.check()
 
     def _row(self) -> Row:
         """Return what the steps of this epoch came to so far."""
@@ -317,10 +340,11 @@ class Trainer:
     def _step(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Take one optimizer step, in micro-batches where needed; return mean loss and what is counted."""
         self.optimizer.zero_grad(set_to_none=True)
-        step = self.record(ids)
+        share = self.ranks.share(ids)
+        step = self.record(share)
         self.learning_rate = max(step.learning_rates)
         self.guard.before_forward(step)
-        loss, correct = self._backward(ids)
+        loss, correct = self._of_all_ranks(*self._backward(share, ids))
         if self.checks is not None:
             self.checks.gradients(self.model, f"step {self.step_number + 1}")
         self.guard.step(loss)
@@ -333,14 +357,32 @@ class Trainer:
         rates = tuple(float(rate) for rate in self.schedule.get_last_lr())
         return StepRecord(self.step_number + 1, self.epoch, self.batch, ids, RandomState.capture(self.device), rates)
 
-    def _backward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute loss and gradients; what torch's anomaly mode stops counts as a loss that is not finite."""
+    def _of_all_ranks(self, loss: torch.Tensor, counted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add up gradients, loss and count of all ranks, and note whose were not finite."""
+        ranks = self.ranks
+        if ranks.count == 1:
+            return loss, counted
+        gradients = [each.grad for each in self.plain_model.parameters() if each.grad is not None]
+        own = torch.zeros(2 + ranks.count, device=self.device)
+        own[0], own[1] = loss, counted
+        own[2 + ranks.number] = ~(torch.isfinite(loss) & torch.isfinite(torch.nn.utils.get_total_norm(gradients)))
+        ranks.add_up([*gradients, own])
+        self.guilt.append((self.step_number + 1, own[2:]))
+        return own[0], own[1]
+
+    def guilty_rank(self, step: int) -> int:
+        """Return the first rank whose share of a step was not finite; the first of all where each alone was."""
+        found = next((flags for number, flags in self.guilt if number == step), None)
+        return 0 if found is None or not bool(found.any()) else int(found.argmax())
+
+    def _backward(self, ids: torch.Tensor, of: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute loss and gradients of this rank's part of a batch; what torch's anomaly mode stops is not finite."""
         if self.checks is not None:
             self.checks.weights(self.model, f"step {self.step_number + 1}")
         scale = None if self.scaler is None else self.scaler.scale
         try:
             with torch.autograd.set_detect_anomaly(self.detect_anomaly):
-                return self.objective.backward(*self.seen, ids, scale=scale, probe=self.checks)
+                return self.objective.backward(*self.seen, ids, of=of, scale=scale, probe=self.checks)
         except (RuntimeError, MemoryError) as error:
             if memory.is_exhausted(error):
                 size, step = self.objective.micro_batch_size, f"step {self.step_number + 1}, epoch {self.epoch}"
@@ -411,10 +453,27 @@ class Trainer:
 
 @torch.no_grad()
 def predict_logits(
-    model: nn.Module, windows: Windows, batch_size: int, precision: torch.dtype | None, *, title: str = ""
+    model: nn.Module,
+    windows: Windows,
+    batch_size: int,
+    precision: torch.dtype | None,
+    *,
+    title: str = "",
+    ranks: distributed.Ranks | None = None,
 ) -> torch.Tensor:
-    """Return the logits `(N, K)` of all windows in float32, in their own order, on their device."""
+    """Return the logits `(N, K)` of all windows in float32, in their own order, on their device.
+
+    Args:
+        model: called as in training.
+        windows: of a split.
+        batch_size: windows per forward pass.
+        precision: of it.
+        title: of the bar; none is shown without.
+        ranks: share the work among these; by default this process does it alone.
+    """
     model.eval()
+    if ranks is not None and ranks.count > 1:
+        return _shared_logits(model, windows, batch_size, precision, ranks)
     parts = []
     ids = torch.arange(len(windows), device=windows.device)
     for part in tqdm(ids.split(batch_size), disable=None if title else True, leave=False, desc=title, unit="batch"):
@@ -422,3 +481,21 @@ def predict_logits(
         with autocast(windows.device, precision):
             parts.append(model(windows.inputs(part), windows.marks[part]).float())
     return torch.cat(parts)
+
+
+def _shared_logits(
+    model: nn.Module, windows: Windows, batch_size: int, precision: torch.dtype | None, ranks: distributed.Ranks
+) -> torch.Tensor:
+    """Return what `predict_logits` does, each rank having done its share; signals wait, or the others would wait."""
+    ids = torch.arange(len(windows), device=windows.device)
+    own = ranks.share(ids)
+    parts = []
+    # A rank without windows does one for the shape of the answer.
+    for part in (own if len(own) else ids[:1]).split(batch_size):
+        with autocast(windows.device, precision):
+            parts.append(model(windows.inputs(part), windows.marks[part]).float())
+    told = torch.cat(parts)
+    logits = torch.zeros(len(windows), *told.shape[1:], device=windows.device)
+    logits[own] = told[: len(own)]
+    ranks.add_up([logits])
+    return logits

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from exp import resume, resumed_run, verified_states
-from exp.settings import Settings
+from exp.settings import RunConfig, Settings
 from exp.verified_states import Point
-from utils import run_directory, run_lock, signals
+from utils import distributed, run_directory, run_lock, signals
 from utils.errors import StorageError
 from utils.files import storage_error
 
@@ -79,7 +79,14 @@ def hold(settings: Settings, device: torch.device, point: Point | None) -> Itera
         LockError: another process works in it.
     """
     own = settings.run
-    run = run_directory.create(own.checkpoints, own.model_id, own.model, own.seed) if point is None else point.run
+    ranks = distributed.current()
+    if point is not None:
+        run = point.run
+    else:
+        run = ranks.told_by(0, _new_run(own) if ranks.is_first else None)
+    if not ranks.is_first:
+        yield Held(run, touch=lambda: None, needs_description=False)
+        return
     try:
         with run_lock.hold(run) as lock, log_to(run / "train.log"):
             logger.info("%s, seed %d, on %s -> %s", own.model, own.seed, device, run)
@@ -92,6 +99,10 @@ def hold(settings: Settings, device: torch.device, point: Point | None) -> Itera
         raise resumed_run.told_where(stop, run) from None
     except StorageError as error:
         raise resumed_run.told_how_to_go_on(error, run) from error
+
+
+def _new_run(own: RunConfig) -> Path:
+    return run_directory.create(own.checkpoints, own.model_id, own.model, own.seed)
 
 
 @contextmanager

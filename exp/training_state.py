@@ -15,7 +15,7 @@ import torch
 
 from exp.epoch_sums import EpochSums
 from exp.trainer import Trainer
-from utils import checkpoint, run_directory
+from utils import checkpoint, distributed, run_directory
 from utils.errors import CheckpointError
 from utils.reproducibility import generator_states, restore_generators
 
@@ -38,6 +38,7 @@ def capture(trainer: Trainer, best: Mapping[str, torch.Tensor], *, is_best: bool
         Tensors on the device of the training, and plain values.
     """
     trainer.guard.read_pending()
+    generators = trainer.ranks.of_all(generator_states(trainer.device))
     return {
         checkpoint.VERSION_KEY: checkpoint.SCHEMA_VERSION,
         "epoch": trainer.epoch,
@@ -48,7 +49,8 @@ def capture(trainer: Trainer, best: Mapping[str, torch.Tensor], *, is_best: bool
         "scheduler_state_dict": trainer.schedule.state_dict(),
         "scaler_state_dict": trainer.scaler.state_dict() if trainer.scaler is not None else None,
         "best_model_state_dict": dict(best),
-        "rng_state": generator_states(trainer.device),
+        "rng_state": generators[0],
+        "rng_states_of_ranks": generators,
         "sampler": _sampler(trainer),
         "progress": {
             "sums": trainer.sums.values,
@@ -104,7 +106,7 @@ def restore(trainer: Trainer, state: Mapping[str, Any], source: Path) -> None:
     trainer.epoch_start = {}
     if sampler != _sampler(trainer) and len(trainer.history) < trainer.epoch:
         _begin_again(trainer, sampler)
-    restore_generators(state["rng_state"], trainer.device)
+    restore_generators(_of_this_rank(state), trainer.device)
     if state["device"] != device_name(trainer.device):
         logger.info(
             "  the state was saved on %s and goes on on %s: not bitwise the same from here on",
@@ -129,6 +131,19 @@ def require_whole(state: Mapping[str, Any], source: Path) -> None:
             next_command="resume from last.pt, last_good.pt or checkpoint_epoch_<n>.pt; weights alone are a start: "
             f"--adaptation --pretrain_model_path {source}",
         )
+
+
+def n_ranks(state: Mapping[str, Any]) -> int:
+    """Return how many processes took the steps of a state; one of an earlier version was alone."""
+    return len(state.get("rng_states_of_ranks", ())) or 1
+
+
+def _of_this_rank(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the generators of this rank, or where there were fewer those of the first."""
+    states = state.get("rng_states_of_ranks") or [state["rng_state"]]
+    number = distributed.current().number
+    own: Mapping[str, Any] = states[number if number < len(states) else 0]
+    return own
 
 
 def device_name(device: torch.device) -> str:

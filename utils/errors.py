@@ -1,8 +1,8 @@
 """Errors the project foresees: each says what, where, with which evidence, and what to type next.
 
 Exit codes are part of the public contract: 0 ok, 2 usage, 3 data, 4 input checkpoint, 5 numerical,
-6 storage, 7 run directory in use, 9 a remote service failed or refused, 70 internal, 75 interrupted with the state
-saved.
+6 storage, 7 run directory in use, 8 a process of several is gone, 9 a remote service failed or refused, 70 internal,
+75 interrupted with the state saved.
 """
 
 from __future__ import annotations
@@ -89,6 +89,12 @@ class LockError(ForeseenError):
     """Another run works in the same directory."""
 
     exit_code = 7
+
+
+class PeerError(ForeseenError):
+    """One of several processes that train together is gone."""
+
+    exit_code = 8
 
 
 class RemoteError(ForeseenError):

@@ -10,6 +10,17 @@ import os
 import sys
 
 
+class _Voice:
+    """Whose words these are, where several processes share a terminal."""
+
+    name = ""
+
+
+def speak_as(name: str) -> None:
+    """Begin every last word with a name, such as that of a rank."""
+    _Voice.name = f"[{name}] "
+
+
 def say(text: str = "") -> None:
     """Write out what standard output still holds, then a text to standard error.
 
@@ -17,7 +28,7 @@ def say(text: str = "") -> None:
         text: without a line break at its end; none writes out what both streams hold.
     """
     _write("stdout", "")
-    _write("stderr", text)
+    _write("stderr", f"{_Voice.name}{text}" if text else "")
 
 
 def show(text: str) -> None:

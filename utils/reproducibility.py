@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from utils import distributed
 from utils.errors import UsageError
 from utils.files import sha256
 
@@ -29,6 +30,13 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+
+
+def seed_rank(seed: int) -> None:
+    """Give every rank but the first random numbers of its own, once all have the same weights."""
+    number = distributed.current().number
+    if number:
+        torch.manual_seed(seed * 1_000_003 + number)
 
 
 def choose_device(device: DeviceName, gpu: int | None) -> torch.device:
@@ -56,7 +64,15 @@ def choose_device(device: DeviceName, gpu: int | None) -> torch.device:
         if gpu is not None:
             logger.info("--gpu %d: no GPU here, running on the CPU.", gpu)
         return torch.device("cpu")
-    number = gpu or 0
+    number = distributed.local_rank() if distributed.is_launched() else gpu or 0
+    if distributed.is_launched() and number >= count:
+        raise UsageError(
+            "CONFIG",
+            "There are more ranks than GPUs on this machine.",
+            where="torchrun --nproc_per_node",
+            evidence=f"{count} GPUs, and a rank number {number}",
+            next_command=f"--nproc_per_node={count}, or --device cpu",
+        )
     if number >= count:
         raise UsageError(
             "CONFIG",

@@ -116,6 +116,11 @@ def end_after(seconds: float, name: str) -> None:
     _state.deadline, _state.deadline_name = time.monotonic() + seconds, name
 
 
+def remember(name: str) -> None:
+    """Treat something as the signal that asked the program to end, unless one has come already."""
+    _state.name = _state.name or name
+
+
 def requested() -> str | None:
     """Return the name of what first asked the program to end, such as ``SIGTERM``."""
     if _state.name is None and _state.deadline is not None and time.monotonic() >= _state.deadline:
