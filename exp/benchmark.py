@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,11 +18,18 @@ import torch
 
 import models
 from data_provider.windows import WindowSet, build_index
-from exp import frozen_benchmark, guard_benchmark, save_benchmark, variate_benchmark
+from exp import (
+    frozen_benchmark,
+    guard_benchmark,
+    layers_benchmark,
+    save_benchmark,
+    scaling_benchmark,
+    step_benchmark,
+)
 from exp.guard import GuardConfig
 from exp.objective import Objective
 from exp.trainer import Trainer, TrainerConfig
-from utils import flags
+from utils import flags, last_words, run_directory
 from utils.errors import UsageError
 
 N_REGIONS, ROWS, N_VARIABLES, CONTEXT = 5, 2684, 27, 1440
@@ -35,11 +43,18 @@ class BenchmarkConfig:
         UsageError: ``CONFIG``, there is no such part.
     """
 
-    part: str = field(default="epoch", metadata={"help": "what is measured: epoch, guard, frozen, save, variates"})
+    part: str = field(
+        default="epoch",
+        metadata={"help": "what is measured: step, layers, epoch, guard, frozen, save or scaling"},
+    )
     d_model: int = field(default=64, metadata={"help": "width of the model, for epoch"})
     e_layers: int = field(default=2, metadata={"help": "layers of the model, for epoch"})
-    preset: str = field(default="small", metadata={"help": "option that is measured; not for epoch"})
+    preset: str = field(
+        default="small", metadata={"help": "option that is measured: full, small or tiny; not for epoch"}
+    )
     pairs: int = field(default=20, metadata={"help": "how often; steps of an epoch for frozen, not for epoch"})
+    dropout: float = field(default=0.1, metadata={"help": "of the encoder, for step and layers"})
+    output: str | None = field(default=None, metadata={"help": "file for the figures as JSON"})
 
     def __post_init__(self) -> None:
         if self.part not in PARTS:
@@ -124,23 +139,36 @@ def _model(config: BenchmarkConfig) -> torch.nn.Module:
 
 
 PARTS = {
+    "step": lambda config: step_benchmark.measure(config.preset, config.pairs, dropout=config.dropout),
+    "layers": lambda config: layers_benchmark.measure(config.preset, config.pairs, dropout=config.dropout),
     "epoch": measure_epoch,
     "guard": lambda config: guard_benchmark.measure(config.preset, config.pairs),
     "frozen": lambda config: frozen_benchmark.measure(config.preset, config.pairs),
     "save": lambda config: save_benchmark.measure(config.preset, config.pairs),
-    "variates": lambda config: variate_benchmark.measure(config.preset, config.pairs),
+    "scaling": lambda config: scaling_benchmark.measure(config.preset, config.pairs),
 }
+TABLES = {"step": step_benchmark.table, "layers": layers_benchmark.table, "scaling": scaling_benchmark.table}
+
+
+def _measure_and_tell(config: BenchmarkConfig) -> None:
+    found = PARTS[config.part](config)
+    if config.part in TABLES:
+        last_words.say("\n".join(TABLES[config.part](found)))
+    text = json.dumps(found, indent=2)
+    last_words.show(text)
+    if config.output:
+        run_directory.write_text(Path(config.output), text + "\n")
 
 
 def main(words: list[str]) -> int:
-    """Print the figures as JSON and return the exit code."""
+    """Print the figures as JSON, a table beside them on standard error, and return the exit code."""
     if words and not words[0].startswith("-"):
         words = ["--part", *words]
     return flags.run_tool(
         "-m exp.benchmark",
         __doc__ or "",
         BenchmarkConfig,
-        lambda config: print(json.dumps(PARTS[config.part](config), indent=2)),
+        _measure_and_tell,
         argv=words,
     )
 
