@@ -78,8 +78,8 @@ def cut_in_step(patch: pytest.MonkeyPatch, step: int) -> None:
     """Let a run end in the middle of an attempted step."""
     usual = Trainer._backward
 
-    def backward(trainer: Trainer, ids: torch.Tensor):
-        answer = usual(trainer, ids)
+    def backward(trainer: Trainer, ids: torch.Tensor, of: torch.Tensor):
+        answer = usual(trainer, ids, of)
         if trainer.step_number + 1 == step:
             raise Cut
         return answer

@@ -305,8 +305,8 @@ def bad_steps(patch: pytest.MonkeyPatch, *numbers: int) -> None:
     """Make the loss of these attempted steps NaN."""
     usual = Trainer._backward
 
-    def backward(trainer: Trainer, ids: torch.Tensor):
-        loss, correct = usual(trainer, ids)
+    def backward(trainer: Trainer, ids: torch.Tensor, of: torch.Tensor):
+        loss, correct = usual(trainer, ids, of)
         return (loss * float("nan") if trainer.step_number + 1 in numbers else loss), correct
 
     patch.setattr(Trainer, "_backward", backward)

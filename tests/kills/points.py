@@ -168,8 +168,8 @@ def _arm_phase(phase: str, kill: Kill, journal: Journal) -> None:
 def _arm_step(number: int) -> None:
     usual = trainer.Trainer._backward
 
-    def backward(self: trainer.Trainer, ids: Any) -> Any:
-        answer = usual(self, ids)
+    def backward(self: trainer.Trainer, ids: Any, of: Any) -> Any:
+        answer = usual(self, ids, of)
         if self.step_number + 1 == number:
             die()
         return answer
