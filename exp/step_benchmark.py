@@ -147,8 +147,8 @@ def measure(option: str, rounds: int, *, dropout: float) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "rounds": rounds,
-        "matrix_gigaflops_per_second": {name: round(rate / 1e9, 1) for name, rate in rates.items()},
-        "step_gigaflops": round(operations / 1e9, 2),
+        "matrix_gigaflops_per_second": {name: round(rate / 1e9, 3) for name, rate in rates.items()},
+        "step_gigaflops": round(operations / 1e9, 4),
         "steps": [_row(name, taken, rates, operations) for name in STEPS],
         "saved_for_backward": _saved(stand),
     }
@@ -191,10 +191,10 @@ def timed(action: Callable[[], None], device: torch.device) -> float:
 
 def table(found: dict[str, Any]) -> list[str]:
     """Return the figures of `measure` as lines for the terminal."""
-    rates = ", ".join(f"{name} {rate:g} GFLOP/s" for name, rate in found["matrix_gigaflops_per_second"].items())
+    rates = ", ".join(f"{name} {rate:.4g} GFLOP/s" for name, rate in found["matrix_gigaflops_per_second"].items())
     lines = [
         f"option {found['option']}, dropout {found['dropout']:g}, {found['device']}, {found['threads']} threads, "
-        f"{found['rounds']} rounds; {found['step_gigaflops']:g} GFLOP a step; {rates}",
+        f"{found['rounds']} rounds; {found['step_gigaflops']:.4g} GFLOP a step; {rates}",
         f"{'step':<22} {'ms':>9} {'faster':>8} {'of the matrix limit':>20}",
     ]
     for row in found["steps"]:
@@ -215,9 +215,9 @@ def _row(name: str, taken: dict[str, list[float]], rates: dict[str, float], oper
     seconds = statistics.median(taken[name])
     return {
         "step": name,
-        "milliseconds": round(1000 * seconds, 2),
+        "milliseconds": round(1000 * seconds, 4),
         "times_faster": round(statistics.median(ratios), 3),
-        "share_of_matrix_limit_percent": round(100 * operations / rates[precision] / seconds, 1),
+        "share_of_matrix_limit_percent": round(100 * operations / rates[precision] / seconds, 2),
     }
 
 

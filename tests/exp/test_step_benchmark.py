@@ -39,7 +39,7 @@ def test_the_figures_of_a_step_fit_together(monkeypatch: pytest.MonkeyPatch) -> 
     row = next(each for each in found["steps"] if each["step"] == "ours, float32")
     rate = found["step_gigaflops"] / (row["milliseconds"] / 1000)
     share = 100 * rate / found["matrix_gigaflops_per_second"]["float32"]
-    assert row["share_of_matrix_limit_percent"] == pytest.approx(share, rel=0.2, abs=0.2)
+    assert row["share_of_matrix_limit_percent"] == pytest.approx(share, rel=0.05, abs=0.05)
     assert found["steps"][0]["times_faster"] == 1.0 and 0 < found["saved_for_backward"]["ratio"] < 1
     assert len(step_benchmark.table(found)) == 2 + len(found["steps"]) + 1
 
