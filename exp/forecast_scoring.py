@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from data_provider.series_windows import SeriesWindows
 from exp.precision import autocast
-from utils import signals
+from utils import distributed
 
 # Look-back `(B, L, C)` and number of the sequence -> forecast `(B, A, C)`.
 Forecast = Callable[[torch.Tensor, int], torch.Tensor]
@@ -60,7 +60,7 @@ def score(forecast: Forecast, windows: SeriesWindows, batch_size: int, *, title:
     chosen = [(number, windows.of_sequence(number)) for number in range(len(windows.sequences))]
     parts = [(number, part) for number, ids in chosen if len(ids) for part in ids.split(batch_size)]
     for number, ids in tqdm(parts, disable=None if title else True, leave=False, desc=title, unit="batch"):
-        signals.check()
+        distributed.current().check_signals()
         error = (forecast(windows.inputs(ids), number) - windows.ahead(ids)).double()
         totals.append((number, error.square().mean(dim=1).sum(dim=0), error.abs().mean(dim=1).sum(dim=0)))
     channels = {}

@@ -37,11 +37,11 @@ from exp.scoring import ERA5_ATTRIBUTION
 from exp.settings import Dimensions, Settings
 from exp.state_keeper import Keeping
 from exp.verified_states import Point
-from utils import checkpoint, run_directory
+from utils import checkpoint, distributed, run_directory
 from utils.checkpoint_contents import judge
 from utils.errors import NumericalError, UsageError
 from utils.findings import require_no_error
-from utils.reproducibility import choose_device, seed_everything
+from utils.reproducibility import choose_device, seed_everything, seed_rank
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def train(settings: Settings) -> list[Path]:
     data = load_series(settings.series, device)
     sets = windows(settings, data)
     runs, results = training_run.each_seed(plan, lambda settings, point: _train_one(settings, data, sets, point))
-    if len(runs) > 1:
+    if len(runs) > 1 and distributed.current().is_first:
         _summarise(runs, results)
     return runs
 
@@ -177,6 +177,8 @@ def _train_one(
     channels = data.strands[0].channels if data.n_channels > 1 else ("value",)
     require_sound_step(training, sets.train, channels)
     dimensions = dimensions_of(data, sets)
+    ranks = distributed.current()
+    seed_rank(settings.run.seed)
     with training_run.hold(settings, data.device, point) as held:
         run = held.run
         if loaded:
@@ -188,9 +190,11 @@ def _train_one(
         keeping = Keeping(description=description, point=point, touch=held.touch)
         try:
             training.fit(sets.train, sets.validation, run, explain, keeping)
+            if not ranks.is_first:
+                return run, {}
             return run, _score_and_write(training, data, sets, settings, run, _facts(training))
         except NumericalError as error:
-            if settings.guard.nan_policy == "stop" and training.best_epoch is not None:
+            if ranks.is_first and settings.guard.nan_policy == "stop" and training.best_epoch is not None:
                 logger.warning("Stopped by %s: scoring the weights of epoch %d.", error.code, training.best_epoch)
                 _score_and_write(training, data, sets, settings, run, _facts(training, error.code))
             raise

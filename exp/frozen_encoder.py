@@ -22,7 +22,7 @@ from tqdm import tqdm
 from data_provider.windows import WindowSet
 from exp.micro_batches import total_memory
 from exp.precision import autocast
-from utils import signals
+from utils import distributed
 from utils.checkpoint_hash import content_hash
 from utils.files import require_space, storage_error
 
@@ -92,7 +92,9 @@ class FrozenEncoder:
 
     def __init__(self, model: nn.Module, precision: torch.dtype | None, batch_size: int, folder: Path) -> None:
         self.model: Any = model
-        self.precision, self.batch_size, self.folder = precision, batch_size, folder / "encoded"
+        number = distributed.current().number
+        self.precision, self.batch_size = precision, batch_size
+        self.folder = folder / (f"encoded-{number}" if number else "encoded")
         self.head = Head(model)
         self._kept: dict[int, EncodedWindows] = {}
         self._key = ""
@@ -145,7 +147,7 @@ class FrozenEncoder:
         ids = torch.arange(len(windows), device=windows.device)
         values: torch.Tensor | None = None
         for part in tqdm(ids.split(self.batch_size), disable=None, leave=False, desc=f"encoding {title}", unit="batch"):
-            signals.check()
+            distributed.current().check_signals()
             encoded = self.once(windows, part)
             if values is None:
                 values = self._place((len(windows), *encoded.shape[1:]), windows.device, title)

@@ -33,7 +33,9 @@ class Ranks:
 
     def __init__(self, folder: Path, *words: str, count: int = 2, script: str = "run.py", name: str = "runs") -> None:
         self.folder, self.runs_folder = folder, folder / name
-        places = ["--root_path", str(folder), "--data_path", "table.csv", "--checkpoints", str(self.runs_folder)]
+        places = ["--root_path", str(folder), "--checkpoints", str(self.runs_folder)]
+        if "forecast" not in words:
+            places += ["--data_path", "table.csv"]
         command = [sys.executable, script, *WORDS, *places, *words]
         meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
         self.processes = [

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -52,6 +53,33 @@ def test_only_the_first_rank_writes_and_tells(folder: Path) -> None:
     assert (code, other_code) == (0, 0) and "epoch 2/2" in said and other_said == other_error == ""
     assert len(metrics(together.run())) == 2
     assert not list(together.runs_folder.rglob("run.lock"))
+
+
+def test_ranks_pre_train_on_series_as_one_does(tmp_path: Path) -> None:
+    """The forecaster has a training of its own around the same steps."""
+    generator = np.random.default_rng(0)
+    times = pd.date_range("2020-01-01", periods=600, freq="h")
+    values = {name: np.sin(np.arange(600) / 4) + 0.3 * generator.normal(size=600) for name in ("one", "two")}
+    pd.DataFrame({"date": times, **values}).to_csv(tmp_path / "some.csv", index=False)
+    words = ["--task_name", "forecast", "--use_norm", "--train_stride", "3", "--test_stride", "5", "--dropout", "0"]
+    words += ["--test_pred_len", "24", "--train_epochs", "2", "--itr", "2"]
+    together, alone = Ranks(tmp_path, *words, name="two"), Ranks(tmp_path, *words, count=1, name="one")
+    assert [code for code, _, _ in together.ended()] == [0, 0] and alone.ended()[0][0] == 0
+    runs = [sorted(folder.glob("*/*/metrics.jsonl")) for folder in (together.runs_folder, alone.runs_folder)]
+    assert len(runs[0]) == len(runs[1]) == 2
+    for two, one in zip(*runs, strict=True):
+        losses = [[row["train_loss"] for row in metrics(path.parent)] for path in (two, one)]
+        np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_ranks_train_a_head_on_a_frozen_encoder_as_one_does(folder: Path) -> None:
+    """Each rank keeps what the encoder gives, and takes its share of the head's steps."""
+    words = [*NO_CHANCE, "--tune", "head", "--train_epochs", "3"]
+    together, alone = Ranks(folder, *words, name="two"), Ranks(folder, *words, count=1, name="one")
+    assert [code for code, _, _ in together.ended()] == [0, 0] and alone.ended()[0][0] == 0
+    losses = [[row["train_loss"] for row in metrics(ranks.run())] for ranks in (together, alone)]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    assert not list(together.run().glob("encoded*"))
 
 
 def test_r1_a_killed_rank_ends_the_others_with_its_number(folder: Path) -> None:

@@ -27,6 +27,8 @@ def _feed(digest: Any, value: Any) -> None:
     if isinstance(value, torch.Tensor):
         digest.update(f"tensor {value.dtype} {list(value.shape)};".encode())
         flat = value.detach().cpu().contiguous().reshape(-1)
+        if flat.stride() != (1,):  # a single number may have any and be contiguous; its bytes need one
+            flat = flat.clone(memory_format=torch.contiguous_format)
         digest.update(flat.view(torch.uint8).numpy())
     elif isinstance(value, Mapping):
         digest.update(f"dict {len(value)};".encode())

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from utils import last_words, process_identity
+from utils import last_words, process_identity, signals
 from utils.errors import PeerError, UsageError
 
 # A rank may wait while the first one scores a run; a lost one is noticed at once, since its connection closes.
@@ -49,6 +49,14 @@ class Ranks:
         """Return this rank's part of a batch; none where there are more ranks than windows."""
         return ids[self.number :: self.count]
 
+    def check_signals(self) -> None:
+        """Stop here where a signal came; among several that is agreed on between steps, so that none waits for another.
+
+        Raises:
+            Interrupted: one came, and this process is alone.
+        """
+        signals.check()
+
     def add_up(self, tensors: Sequence[torch.Tensor]) -> None:
         """Replace tensors of one type by their sums over all ranks."""
 
@@ -73,6 +81,9 @@ class _Together(Ranks):
         self._peers: list[tuple[str, int, str]] = []
         me = (process_identity.host(), os.getpid(), process_identity.started(os.getpid()))
         self._peers = self.of_all(me)
+
+    def check_signals(self) -> None:
+        pass
 
     def add_up(self, tensors: Sequence[torch.Tensor]) -> None:
         for bucket in _buckets(tensors):
