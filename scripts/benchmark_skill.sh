@@ -97,5 +97,6 @@ further=
 case $leads in *,*) further=${leads#*,} ;; esac
 for hours in ${further//,/ }; do
   printf '\n[skill] all test years, %s h ahead\n' "$hours"
-  "$PYTHON" run.py "${compare[@]}" --lead_time "$hours" --output="checkpoints/skill_all_years${suffix}_${hours}h"
+  at=(--lead_time "$hours")
+  "$PYTHON" run.py "${compare[@]}" "${at[@]}" --output="checkpoints/skill_all_years${suffix}_${hours}h"
 done
