@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from data_provider.cutting import CutTable
+from data_provider.lead_times import index_at
+from data_provider.rain_table import RainTable
 from data_provider.splits import SPLIT_NAMES
 from data_provider.windows import WindowIndex
 from utils.findings import Finding
@@ -29,7 +33,16 @@ def inspect_classes(cut: CutTable, *, with_missing: bool = False) -> list[Findin
             findings.append(_finding(cut, name, counts, index))
         elif one_sided := _one_sided(cut, counts):
             findings.append(_of_some_thresholds(cut, name, counts, one_sided))
-    return findings
+    return findings + [found for table in cut.further for found in _at_lead(cut, table, with_missing=with_missing)]
+
+
+def _at_lead(cut: CutTable, table: RainTable, *, with_missing: bool) -> list[Finding]:
+    """Find the same at a further lead time, and say which it is."""
+    alone = replace(cut, table=table, index=index_at(table, cut.index), further=())
+    return [
+        replace(found, where=f"{found.where}, {table.lead_time_hours} h ahead (--lead_times)")
+        for found in inspect_classes(alone, with_missing=with_missing)
+    ]
 
 
 def class_counts(cut: CutTable, index: WindowIndex) -> list[int]:

@@ -6,6 +6,7 @@ lead, and periods that follow each other sum to a longer one. R regions, T times
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -31,7 +32,10 @@ def tables_at(table: RainTable, lead_times: Sequence[int]) -> tuple[RainTable, .
 
     Raises:
         UsageError: ``CONFIG``, the label of the table does not give one of them.
+        DataError: ``LEAD_TOO_LONG`` for the record.
     """
+    for hours in lead_times:
+        rain.require_record(hours, table.times[0], table.times[-1], where=f"--lead_times, {table.source}")
     return tuple(_at(table, hours) for hours in lead_times) or (table,)
 
 
@@ -61,16 +65,20 @@ def _at(table: RainTable, lead_time_hours: int) -> RainTable:
     accumulation = own if own > accumulation and lead_time_hours >= own else accumulation
     if (lead_time_hours, accumulation) == (table.lead_time_hours, own):
         return table
-    if accumulation % own or (lead_time_hours - table.lead_time_hours) % step:
+    sums_several = accumulation != own
+    if accumulation % own or (lead_time_hours - table.lead_time_hours) % step or (sums_several and own % step):
+        shorter = math.gcd(accumulation, own)
         raise UsageError(
             "CONFIG",
             f"The label of this table does not give the rain of {accumulation} h that ends {lead_time_hours} h ahead.",
             where=f"--lead_times {lead_time_hours}, {table.source}",
             evidence=f"the table counts the rain of {own} h, a row every {step} h; longer periods are summed from "
             "whole ones of these",
-            next_command=f"python -m data_provider.prepare --lead_time_hours {lead_time_hours} makes a table of "
-            "shorter periods, or leave this lead time out",
+            next_command=f"python -m data_provider.prepare --lead_time_hours {shorter} makes a table of {shorter} h, "
+            "from which all of these are summed; or leave this lead time out",
         )
+    if sums_several:
+        _require_label_of_amounts(table)
     # The row whose label period is the last of those that are summed, and those before it.
     shifts = [(lead_time_hours - table.lead_time_hours - back) // step for back in range(0, accumulation, own)]
     amounts = np.sum([_shifted(table.precipitation_mm.astype(np.float64), shift, np.nan) for shift in shifts], axis=0)
@@ -85,6 +93,24 @@ def _at(table: RainTable, lead_time_hours: int) -> RainTable:
         PREPARED: {name: table.attributes[name] for name in ("lead_time_hours", "accumulation_hours")},
     }
     return replace(table, label=label, precipitation_mm=amounts.astype(np.float32), attributes=attributes)
+
+
+def _require_label_of_amounts(table: RainTable) -> None:
+    """Refuse sums of amounts where the label of the table was not made from its amounts with its thresholds."""
+    made = rain.classes(table.precipitation_mm, table.thresholds_mm)
+    known = table.label != UNKNOWN_LABEL
+    wrong = known & (made != table.label)
+    if known.any() and not wrong.any():
+        return
+    raise UsageError(
+        "CONFIG",
+        "Longer periods are summed from amounts, and the labels of this table were not made from its amounts.",
+        where=f"--lead_times, {table.source}",
+        evidence=f"{int(wrong.sum())} of {int(known.sum())} labels differ from precipitation at "
+        f"{', '.join(f'{value:g}' for value in table.thresholds_mm)} mm",
+        next_command="give the amounts in a column precipitation and their thresholds as threshold_mm in the .json "
+        "beside the table, or ask for periods of the length of its own alone",
+    )
 
 
 def _shifted(values: np.ndarray, rows: int, unknown: float) -> np.ndarray:

@@ -156,7 +156,7 @@ def build_index(
         whole[:, context_length - 1 :] = seen[:, context_length:] - seen[:, :-context_length] == context_length
     region, row = np.nonzero(whole & wanted[None, :])
     past = np.full_like(label, -1)
-    past[:, lead_steps:] = label[:, : n_times - lead_steps]
+    past[:, lead_steps:] = label[:, : max(n_times - lead_steps, 0)]
     return WindowIndex(
         end=region * n_times + row,
         region=region,

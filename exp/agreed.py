@@ -28,4 +28,9 @@ def explained(explain: Callable[[Trainer, Outcome], Verdict], trainer: Trainer, 
     own = explain(trainer, outcome) if ranks.number == guilty else None
     verdict = Verdict.from_json(ranks.told_by(guilty, own and own.to_json()))
     where = f"rank {guilty} of {ranks.count}, {verdict.where}"
-    return replace(verdict, finding=replace(verdict.finding, where=where))
+    verdict = replace(verdict, finding=replace(verdict.finding, where=where))
+    # Whoever writes the next report tells of this step too.
+    diagnosis = getattr(explain, "diagnosis", None)
+    if own is None and diagnosis is not None:
+        diagnosis.bad_steps.append(verdict)
+    return verdict

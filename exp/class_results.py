@@ -49,8 +49,9 @@ def _write(
     facts: Mapping[str, Any],
     stopped_by: str | None,
     kept: Kept | None,
+    before_the_end: Callable[[dict[str, Any]], None] | None = None,
 ) -> _Result:
-    """Score, draw and write what is said of one lead time."""
+    """Score, draw and write what is said of one lead time; scores.json comes after all that belongs to it."""
     flags = settings.verification
     kept = settling.of_model(settings.run.model) if kept is None else kept
     result = scoring.evaluate(forecaster, splits, flags, kept)
@@ -73,6 +74,8 @@ def _write(
         "validation": result.validation,
         "test": test,
     }
+    if before_the_end is not None:
+        before_the_end(scores)
     run_directory.write_json(folder / run_directory.FINISHED_FILE, scores)
     return _Result(scores, drawn, result.settled)
 
@@ -102,9 +105,7 @@ def _score_and_write(
         logger.info("The answer is the same every time: what this cost/loss ratio asks for, not a collapse.")
     judging.tell(scores, folder, result.drawn, settling.in_words(result.settled, scores["decision"]))
     if splits.further:
-        every = [scores, *(each.scores for each in further)]
-        label = judging.label_of_figures(settings, splits)
-        lead_results.tell(every, lead_results.write(folder, every, label))
+        lead_results.tell([scores, *(each.scores for each in further)], folder)
     judging.write_page(folder, settings)
     return scores
 
@@ -129,7 +130,13 @@ def _at_each_lead(
         results.append(write(told, alone, folder=folder / name, history=[], kept=own))
         judging.write_page(folder / name, settings)
     alone, told = first
-    return [write(told, alone, folder=folder, history=history, kept=kept), *results]
+    label = judging.label_of_figures(settings, splits)
+
+    def with_all(scores: dict[str, Any]) -> None:
+        lead_results.write(folder, [scores, *(each.scores for each in results)], label)
+
+    of_run = write(told, alone, folder=folder, history=history, kept=kept, before_the_end=with_all)
+    return [of_run, *results]
 
 
 def _summarise(settings: Settings, runs: Sequence[Path], results: Sequence[Mapping[str, Any]]) -> None:

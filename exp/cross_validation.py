@@ -25,7 +25,7 @@ from exp import pooled_scores, rain_classification, rain_regression, resume, whe
 from exp.pooled_scores import Fold
 from exp.settings import Settings
 from exp.where_and_when import Surroundings
-from utils import run_directory, signals
+from utils import distributed, run_directory, signals
 from utils.errors import DataError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,10 @@ def train(settings: Settings) -> Path:
     _require_fitting(settings)
     rain_classification.require_inputs(settings)
     years, about = _plan(settings)
-    return pooled_scores.write(settings, list(_runs(settings, years)), about)
+    folds = list(_runs(settings, years))
+    ranks = distributed.current()
+    # The others wait until the last fold is scored.
+    return Path(ranks.told_by(0, pooled_scores.write(settings, folds, about) if ranks.is_first else None))
 
 
 def _plan(settings: Settings) -> tuple[list[Years], Surroundings]:
@@ -147,7 +150,10 @@ def _runs(settings: Settings, years: Sequence[Years]) -> Iterator[Fold]:
     for each in years:
         for seed in range(first, first + settings.run.itr):
             own = of_fold(settings, each).with_seed(seed)
-            run = resume.finished_runs(own, to_be_judged=True).get(seed)
+            # The first rank has scored the fold before by the time it looks; the others do what it does.
+            ranks = distributed.current()
+            found = resume.finished_runs(own, to_be_judged=True).get(seed) if ranks.is_first else None
+            run = ranks.told_by(0, found)
             if run is not None:
                 logger.info("%d, seed %d is finished: %s", each.test, seed, run)
             else:

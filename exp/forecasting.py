@@ -194,9 +194,12 @@ def _train_one(
                 return run, {}
             return run, _score_and_write(training, data, sets, settings, run, _facts(training))
         except NumericalError as error:
-            if ranks.is_first and settings.guard.nan_policy == "stop" and training.best_epoch is not None:
-                logger.warning("Stopped by %s: scoring the weights of epoch %d.", error.code, training.best_epoch)
-                _score_and_write(training, data, sets, settings, run, _facts(training, error.code))
+            try:
+                if ranks.is_first and settings.guard.nan_policy == "stop" and training.best_epoch is not None:
+                    logger.warning("Stopped by %s: scoring the weights of epoch %d.", error.code, training.best_epoch)
+                    _score_and_write(training, data, sets, settings, run, _facts(training, error.code))
+            finally:
+                ranks.of_all(None)  # a launcher ends all ranks as soon as one of them has ended
             raise
 
 

@@ -81,7 +81,7 @@ def rows_of(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def write(folder: Path, scores: Sequence[Mapping[str, Any]], label: str) -> list[Path]:
+def write(folder: Path, scores: Sequence[Mapping[str, Any]], label: str) -> None:
     """Write the table of all lead times and, where matplotlib is installed, their picture.
 
     Args:
@@ -98,18 +98,16 @@ def write(folder: Path, scores: Sequence[Mapping[str, Any]], label: str) -> list
     writer.writeheader()
     writer.writerows(rows)
     run_directory.write_text(folder / TABLE, text.getvalue())
-    written = [folder / TABLE]
     if find_spec("matplotlib") is not None:
-        written.append(_draw(folder / PICTURE, rows, label))
-    return written
+        _draw(folder / PICTURE, rows, label)
 
 
-def tell(scores: Sequence[Mapping[str, Any]], written: Sequence[Path]) -> None:
+def tell(scores: Sequence[Mapping[str, Any]], folder: Path) -> None:
     """Show the table of all lead times.
 
     Args:
         scores: scores.json of each, the run's own first.
-        written: of `write`.
+        folder: of the run, with what `write` has written.
     """
     rows = rows_of(scores)
     logger.info("\n%-12s %-8s %8s %10s   %s", "rain of", "at least", "n", "base rate", "95 % intervals")
@@ -119,7 +117,7 @@ def tell(scores: Sequence[Mapping[str, Any]], written: Sequence[Path]) -> None:
         when = f"{lead - period}-{lead} h"
         logger.info("%-12s %-8s %8d %10.3f   %s", when, row["threshold"], row["n"], row["base_rate"], told)
     folders = ", ".join(lead_folder(each["lead_time_hours"]) for each in scores[1:])
-    logger.info("lead times   %s; scores and page of the further ones: %s in the run", written[-1], folders)
+    logger.info("lead times   %s; scores and page of the further ones: %s in the run", folder / TABLE, folders)
 
 
 def _with_interval(row: Mapping[str, Any], name: str) -> str:
@@ -129,7 +127,7 @@ def _with_interval(row: Mapping[str, Any], name: str) -> str:
     return f"{row[name]:.3f}" + ("" if low is None else f" [{low:.3f}, {high:.3f}]")
 
 
-def _draw(path: Path, rows: Sequence[Mapping[str, Any]], label: str) -> Path:
+def _draw(path: Path, rows: Sequence[Mapping[str, Any]], label: str) -> None:
     """Draw each score against the lead time, a line for each threshold with its intervals."""
     figure, panels = new_figure(6.4, 6.4, rows=len(SHOWN), sharex=True)
     thresholds = list(dict.fromkeys(row["threshold"] for row in rows))
@@ -151,4 +149,4 @@ def _draw(path: Path, rows: Sequence[Mapping[str, Any]], label: str) -> Path:
     facts = "test split, N = {}; base rate of {} {:.2f} to {:.2f}".format(
         rows[0]["n"], thresholds[0], min(rates.values()), max(rates.values())
     )
-    return save(figure, panels[0], path, "Skill and lead time", facts, label)
+    save(figure, panels[0], path, "Skill and lead time", facts, label)

@@ -13,6 +13,7 @@ from torch import nn
 
 from exp.objective import Windows
 from exp.precision import autocast
+from utils import distributed
 
 logger = logging.getLogger(__name__)
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -127,4 +128,5 @@ def total_memory(device: torch.device) -> int:
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else FALLBACK_MEMORY
     limit = Path("/sys/fs/cgroup/memory.max")
     allowed = limit.read_text().strip() if limit.is_file() else "max"
-    return min(machine, int(allowed)) if allowed.isdigit() else machine
+    mine = min(machine, int(allowed)) if allowed.isdigit() else machine
+    return mine // distributed.ranks_here()

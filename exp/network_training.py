@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from exp.state_keeper import Keeping, StateKeeper
 from exp.trainer import Row, Trainer
 from exp.training_state import device_name
 from utils import distributed
+from utils.errors import PeerError
 from utils.run_directory import append_json_line
 
 EVALUATION_BATCH = 4
@@ -92,7 +94,8 @@ class NetworkTraining:
             if trainer.cut_short is not None and trainer.ranks.is_first:
                 append_json_line(keeper.run / METRICS_FILE, trainer.cut_short)
             self.best_epoch = best.best_epoch or None
-            if best.weights:
+            # After a lost peer a card may never answer again, and nothing is scored.
+            if best.weights and not isinstance(sys.exc_info()[1], PeerError):
                 trainer.plain_model.load_state_dict(best.weights)
         best.require_an_epoch(trainer)
         return self.history

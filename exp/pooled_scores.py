@@ -88,6 +88,8 @@ def write(settings: Settings, folds: Sequence[Fold], about: Surroundings) -> Pat
     path = folds[0].run.parent / f"cross_validation-{settings.run.model}-{stamp}.json"
     run_directory.write_json(path, content)
     logger.info("scores       %s", path)
+    for hours in settings.data.lead_times[1:]:
+        logger.info("%3d h ahead: python run.py --task_name compare %s --lead_time %d", hours, path.parent, hours)
     return path
 
 

@@ -88,6 +88,7 @@ def _classes(forecaster: Forecaster, windows: WindowSet, further: Sequence[RainT
 def _write_further(run: Path, stem: Path, table: RainTable, index: WindowIndex, told: np.ndarray) -> None:
     """Write what is said of a further lead time beside the first, with what its validation settled."""
     name = run_directory.lead_folder(table.lead_time_hours)
+    _warn_of_no_skill(run / name)
     settled = settling.read(run / name)
     own = stem.with_name(f"{stem.name}-{name}")
     frame = scoring.write_probabilities(
@@ -99,6 +100,15 @@ def _write_further(run: Path, stem: Path, table: RainTable, index: WindowIndex, 
 def _run_directory(settings: Settings) -> Path:
     command = "python run.py --task_name predict --run RUN --input_dir FOLDER"
     run = run_directory.named(settings.predict.run, settings.run.checkpoints, command)
+    home = run_directory.home_of(run)
+    if home != run:
+        raise UsageError(
+            "CONFIG",
+            "This folder has scores of a run, not its weights.",
+            where=f"--run {run}",
+            evidence="predict tells all lead times of a run at once",
+            next_command=command.replace("RUN", str(home)),
+        )
     run_directory.require_finished(run, NEEDED)
     if is_forecast(run_directory.read_json(run / "config.json")):
         raise UsageError(
@@ -177,7 +187,8 @@ def _warn_of_no_skill(run: Path) -> None:
     """Say how a run was marked in its test, before its probabilities are believed."""
     content = run_directory.read_json(run / run_directory.FINISHED_FILE)
     for mark in content.get("marks", ()):
-        logger.warning("%s: in the test of this run %s", mark["code"], mark["sentence"])
+        ahead = f", {content['lead_time_hours']} h ahead," if run != run_directory.home_of(run) else ""
+        logger.warning("%s: in the test of this run%s %s", mark["code"], ahead, mark["sentence"])
     if "marks" in content:
         return
     skill = scoring.main_scores(content["test"])["brier_skill_score"]  # a run of an earlier version

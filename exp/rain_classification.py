@@ -32,7 +32,7 @@ from exp.settling import Kept
 from exp.state_keeper import Keeping
 from exp.verified_states import Point
 from utils import checkpoint, distributed, run_directory
-from utils.errors import DataError, ForeseenError, NumericalError, join
+from utils.errors import DataError, ForeseenError, NumericalError, UsageError, join
 from utils.files import sha256
 from utils.findings import Finding, require_no_error
 from utils.reproducibility import choose_device, seed_everything, seed_rank
@@ -103,6 +103,7 @@ def score_again(settings: Settings, judging: Judging = OF_CLASSES) -> Path:
     run = find_run(settings)
     logger.info("Scoring %s again.", run)
     stored = run_directory.read_json(run / "config.json")
+    _require_its_lead_times(run, stored, settings)
     again = stored_settings(stored, settings.given)
     device = choose_device(again.run.device, again.run.gpu)
     preprocessing = Preprocessing.from_json(run_directory.read_json(run / "preprocessing.json"))
@@ -124,6 +125,21 @@ def _settled_before(run: Path, settings: Settings, splits: Splits) -> tuple[Kept
     kept, flags = settling.for_another_look(run, settings)
     flags.require_fits(splits.table.thresholds_mm)
     return kept, replace(settings, verification=flags)
+
+
+def _require_its_lead_times(run: Path, stored: dict[str, Any], settings: Settings) -> None:
+    """Refuse other lead times than those that the outputs of the run were trained for."""
+    before = tuple(stored["flags"].get("lead_times") or ())
+    if settings.given.get("lead_times", before) == before:
+        return
+    told = " ".join(map(str, before))
+    raise UsageError(
+        "CONFIG",
+        "A run tells the lead times that it was trained for, in their order.",
+        where=f"--lead_times, {run}",
+        evidence=f"run: {told or 'that of its table'}  now: {' '.join(map(str, settings.given['lead_times']))}",
+        next_command="leave --lead_times out, or train with these",
+    )
 
 
 def require_inputs(settings: Settings) -> None:
@@ -268,8 +284,11 @@ def _train_one(
                 return run, {}
             return run, judging.score_and_write(forecaster, splits, settings, run, history, is_brief=is_brief)
         except NumericalError as error:
-            if ranks.is_first:
-                _score_what_there_is(forecaster, splits, settings, run, error, judging)
+            try:
+                if ranks.is_first:
+                    _score_what_there_is(forecaster, splits, settings, run, error, judging)
+            finally:
+                ranks.of_all(None)  # a launcher ends all ranks as soon as one of them has ended
             raise
 
 

@@ -221,7 +221,17 @@ def _require_ranks(point: Point, *, allowed: bool) -> None:
     before, now = n_ranks(point.state), distributed.current().count
     if before == now:
         return
-    _require_same([("ranks", before, now)], point, allowed=allowed)
+    if allowed:
+        logger.warning("RESUME_MISMATCH allowed by --allow_resume_changes: ranks then %d, now %d", before, now)
+        return
+    raise UsageError(
+        "RESUME_MISMATCH",
+        "The run was trained by another number of processes.",
+        where=str(point.file),
+        evidence=f"ranks  run: {before}  now: {now}",
+        next_command=f"{verified_states.command_of(before)} --resume {point.run}; --allow_resume_changes goes on all "
+        "the same, and is not the same to the last bit",
+    )
 
 
 def _stored(run: Path) -> dict[str, Any]:

@@ -245,7 +245,8 @@ class Trainer:
         row = self._train_epoch()
         self._share_running_statistics()
         trained = time.monotonic()
-        row |= self.evaluate(self.seen[0])
+        # What is best, and when it ends, all ranks decide by the same figures.
+        row |= self.ranks.told_by(0, dict(self.evaluate(self.seen[0])))
         row |= {
             "train_seconds": self.seconds,
             "evaluation_seconds": time.monotonic() - trained,
@@ -303,7 +304,8 @@ class Trainer:
     def _take_steps(self) -> None:
         """Take the steps that are left of an epoch, with a bar or lines of progress."""
         said = started = time.monotonic() - self.seconds
-        with tqdm(total=self.steps_per_epoch, initial=self.batch, disable=None, leave=False, unit="batch") as bar:
+        hidden = None if self.ranks.is_first else True
+        with tqdm(total=self.steps_per_epoch, initial=self.batch, disable=hidden, leave=False, unit="batch") as bar:
             bar.set_description(f"epoch {self.epoch}/{self.config.train_epochs}")
             for number, ids in enumerate(self._batches()[self.batch :], start=self.batch + 1):
                 self.batch = number
@@ -362,6 +364,10 @@ class Trainer:
         ranks = self.ranks
         if ranks.count == 1:
             return loss, counted
+        if self.detect_anomaly:
+            (stopped,) = ranks.first_raised([self.anomaly[0] == self.step_number + 1])
+            if stopped is not None:  # its backward pass was cut short, so that not all gradients are there
+                return self._spoiled_by(stopped, loss, counted)
         gradients = [each.grad for each in self.plain_model.parameters() if each.grad is not None]
         own = torch.zeros(2 + ranks.count, device=self.device)
         own[0], own[1] = loss, counted
@@ -370,9 +376,17 @@ class Trainer:
         self.guilt.append((self.step_number + 1, own[2:]))
         return own[0], own[1]
 
+    def _spoiled_by(self, rank: int, loss: torch.Tensor, counted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a step that is not finite on any rank, since that of one is not."""
+        self.optimizer.zero_grad(set_to_none=True)
+        flags = torch.zeros(self.ranks.count, device=self.device)
+        flags[rank] = 1
+        self.guilt.append((self.step_number + 1, flags))
+        return torch.full_like(loss, math.nan), torch.zeros_like(counted)
+
     def guilty_rank(self, step: int) -> int:
         """Return the first rank whose share of a step was not finite; the first of all where each alone was."""
-        found = next((flags for number, flags in self.guilt if number == step), None)
+        found = next((flags for number, flags in reversed(self.guilt) if number == step), None)
         return 0 if found is None or not bool(found.any()) else int(found.argmax())
 
     def _backward(self, ids: torch.Tensor, of: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

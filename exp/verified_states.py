@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from exp import training_state
-from utils import checkpoint
+from utils import checkpoint, distributed
 from utils.checkpoint_contents import judge
 from utils.checkpoint_sidecar import claims
 from utils.errors import CheckpointError
@@ -49,7 +49,13 @@ class Point:
 
 def resume_command(place: Path) -> str:
     """Return what to type to go on from a run or a file, whatever characters its name has."""
-    return f"python run.py --resume {shlex.quote(str(place))}"
+    ranks = distributed.current().count
+    return f"{command_of(ranks)} --resume {shlex.quote(str(place))}"
+
+
+def command_of(ranks: int) -> str:
+    """Return the program that trains with so many processes."""
+    return "python run.py" if ranks == 1 else f"bash scripts/launch_distributed.sh --ranks {ranks}"
 
 
 def epoch_file(epoch: int) -> str:

@@ -29,6 +29,7 @@ source scripts/setup.sh
 
 [ -n "$ranks" ] || ranks=$("$PYTHON" -c 'import torch; print(max(torch.cuda.device_count(), 1))')
 case $ranks$nodes$node_rank in *[!0-9]*) echo "--ranks, --nodes and --node_rank take whole numbers" >&2; exit 2 ;; esac
+[ "$ranks" -gt 0 ] && [ "$nodes" -gt 0 ] || { echo "--ranks and --nodes must be at least 1" >&2; exit 2; }
 cores=$("$PYTHON" -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())')
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores > ranks ? cores / ranks : 1))}
 where=(--standalone)
@@ -38,12 +39,15 @@ where=(--standalone)
 TIMERXL_EXIT_FOLDER=$(mktemp -d)
 export TIMERXL_EXIT_FOLDER
 trap 'rm -rf "$TIMERXL_EXIT_FOLDER"' EXIT
+# A validation or a large state may take longer than the 30 seconds that torchrun waits for.
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-100}
 "$PYTHON" -m scripts.launch "${where[@]}" --nproc_per_node "$ranks" --max_restarts 0 run.py ${more[@]+"${more[@]}"} &
 launcher=$!
 trap 'kill -TERM $launcher 2>/dev/null' TERM INT HUP
 # A signal ends the first wait, not the launcher.
 while kill -0 $launcher 2>/dev/null; do wait $launcher || true; done
 
+[ -n "$(ls "$TIMERXL_EXIT_FOLDER")" ] || { echo "No rank has ended by itself: see what was said above" >&2; exit 1; }
 code=0 lost= stopped=
 for rank in $(seq 0 $((ranks - 1))); do
   own=$(cat "$TIMERXL_EXIT_FOLDER/$rank" 2>/dev/null || echo killed)

@@ -48,7 +48,8 @@ def test_two_ranks_take_the_steps_of_one(folder: Path) -> None:
 
 def test_only_the_first_rank_writes_and_tells(folder: Path) -> None:
     """Two logs of one training would be read as two trainings."""
-    together = Ranks(folder, "--train_epochs", "2")
+    # A rank's share of one window is a single number with the stride of the batch, and has to be kept too.
+    together = Ranks(folder, "--train_epochs", "2", "--batch_size", "2")
     (code, said, _), (other_code, other_said, other_error) = together.ended()
     assert (code, other_code) == (0, 0) and "epoch 2/2" in said and other_said == other_error == ""
     assert len(metrics(together.run())) == 2
@@ -116,6 +117,13 @@ def test_r2_nan_on_one_rank_is_named_with_its_rank_and_sample(folder: Path) -> N
     assert bundle.name == "bundle-step4"
 
 
+def test_a_backward_pass_that_is_cut_short_on_one_rank_does_not_mix_up_the_sums(folder: Path) -> None:
+    """With `--detect_anomaly` one rank has no gradients where the others have theirs."""
+    words = ["--train_epochs", "1", "--nan_policy", "stop", "--detect_anomaly"]
+    for code, _, error in Ranks(folder, *words, script="tests/rank_with_nan.py").ended():
+        assert code == 5 and "rank 1 of 2" in error and "Traceback" not in error
+
+
 def test_r2_a_skipped_step_leaves_all_ranks_alike(folder: Path) -> None:
     """The run goes on: a rank whose weights drifted away would spoil the next sum."""
     together = Ranks(folder, "--train_epochs", "2", "--max_skipped_steps", "20", script="tests/rank_with_nan.py")
@@ -157,6 +165,7 @@ def test_another_number_of_ranks_is_no_resumption(folder: Path) -> None:
     cut.ended()
     ((code, _, error),) = Ranks(folder, *LONG, "--resume", str(cut.run()), count=1).ended()
     assert code == 2 and "RESUME_MISMATCH" in error and "ranks" in error and "run: 2  now: 1" in error
+    assert "bash scripts/launch_distributed.sh --ranks 2" in error
 
 
 @pytest.mark.parametrize(
@@ -219,6 +228,14 @@ def test_the_launcher_hands_a_signal_on_and_ends_with_its_code(folder: Path) -> 
     launched.process.send_signal(signal.SIGTERM)
     code, said = launched.ended()
     assert code == 75 and "is saved in last.pt" in said and "Traceback" not in said
+
+
+def test_a_run_that_is_stopped_is_scored_before_the_launcher_ends_it(folder: Path) -> None:
+    """It signals the first rank as soon as another has ended."""
+    words = ["--train_epochs", "40", "--patience", "40", "--nan_policy", "stop", "--learning_rate", "1e18"]
+    code, said = Launched(folder, *words, "--warmup_epochs", "2", "--warmup_start_lr", "1e-4").ended()
+    assert code == 5 and "INTERRUPTED" not in said and "Traceback" not in said
+    assert "scoring the weights of epoch" in said or "nothing to score" in said
 
 
 def test_the_launcher_ends_with_the_code_of_a_refusal(folder: Path) -> None:

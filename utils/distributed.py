@@ -166,6 +166,11 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def ranks_here() -> int:
+    """Return how many ranks share this machine; 1 without `torchrun`."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def begin(device: torch.device) -> None:
     """Meet the other ranks; nothing where this process is alone.
 

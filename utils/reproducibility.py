@@ -65,12 +65,12 @@ def choose_device(device: DeviceName, gpu: int | None) -> torch.device:
             logger.info("--gpu %d: no GPU here, running on the CPU.", gpu)
         return torch.device("cpu")
     number = distributed.local_rank() if distributed.is_launched() else gpu or 0
-    if distributed.is_launched() and number >= count:
+    if distributed.is_launched() and max(number + 1, distributed.ranks_here()) > count:
         raise UsageError(
             "CONFIG",
             "There are more ranks than GPUs on this machine.",
             where="torchrun --nproc_per_node",
-            evidence=f"{count} GPUs, and a rank number {number}",
+            evidence=f"{count} GPUs, {max(number + 1, distributed.ranks_here())} ranks",
             next_command=f"--nproc_per_node={count}, or --device cpu",
         )
     if number >= count:
@@ -101,6 +101,7 @@ def environment(
         "commit": commit(),
         "device": str(device),
         "threads": torch.get_num_threads(),
+        "ranks": distributed.current().count,
         "data": str(data_file),
         "data_sha256": data_sha256 or sha256(data_file),
         "weights": str(weights_file) if weights_file else None,

@@ -78,6 +78,8 @@ def require(runs: Sequence[StoredRun], *, common_instants: bool = False, command
         lines = [_difference("test instants", runs, lambda run: _span(run.first)), f"{len(common)} are in all runs"]
         if common and command:
             way_out = f"{command} --common_instants compares these {len(common)}"
+    if any(line.startswith("lead time") for line in lines):
+        way_out += "; of runs with several --lead_times, --lead_time 24 compares those of one"
     if lines:
         raise UsageError(
             "RUNS_DIFFER",

@@ -71,6 +71,8 @@ def again(settings: Settings) -> Path:
     command = "python run.py --task_name report --run RUN"
     run = run_directory.named(settings.predict.run, settings.run.checkpoints, command)
     path = write_run(run, settings.verification.language)
+    for lead in sorted(run.glob(f"{run_directory.AT_LEAD}*/{run_directory.FINISHED_FILE}")):
+        write_run(lead.parent, settings.verification.language)
     logger.info("report       %s", path)
     return path
 

@@ -14,13 +14,14 @@ import torch
 from data_provider.cleaning import CleaningConfig
 from data_provider.cutting import CutTable, cut_table
 from data_provider.factory import DataConfig, Splits, splits_of
+from data_provider.label_checks import inspect_classes
 from data_provider.lead_times import as_prepared, index_at, tables_at
 from data_provider.lead_windows import LeadWindows, at_lead, with_lead_times
 from data_provider.rain_table import RainTable, read_table_leniently
 from data_provider.scaling import ScalingConfig
 from data_provider.splits import TEST, TRAIN, VALIDATION, SplitConfig
 from tests import make_table
-from utils.errors import UsageError
+from utils.errors import DataError, UsageError
 
 CPU = torch.device("cpu")
 CONTEXT = 48
@@ -201,3 +202,33 @@ def test_lead_times_that_make_no_sense_are_refused(wrong: tuple[int, ...]) -> No
     """Two outputs of the same hours would only cost time."""
     with pytest.raises(UsageError, match="lead_times"):
         DataConfig(lead_times=wrong)
+
+
+def test_sums_are_refused_where_the_labels_were_not_made_from_the_amounts(tmp_path: Path) -> None:
+    """A table labelled at 3 mm that says nothing of it would give a day labelled at 0.1 mm beside it."""
+    table = six_hours(tmp_path)
+    other = replace(table, label=rain_classes(table, 3.0))
+    with pytest.raises(UsageError, match="not made from its amounts"):
+        tables_at(other, [6, 24])
+    assert tables_at(other, [6])[0] is other
+
+
+def rain_classes(table: RainTable, threshold_mm: float) -> np.ndarray:
+    return np.where(table.label < 0, table.label, table.precipitation_mm >= threshold_mm).astype(np.int8)
+
+
+def test_a_lead_time_beyond_the_record_is_named(tmp_path: Path) -> None:
+    """It was told as three empty splits and a wrong unit."""
+    with pytest.raises(DataError) as caught:
+        tables_at(six_hours(tmp_path), [24, 9000])
+    assert caught.value.code == "LEAD_TOO_LONG" and "9000" in caught.value.where
+
+
+def test_one_class_at_a_further_lead_time_is_found_and_named(tmp_path: Path) -> None:
+    """An output that learns a constant looks like a forecast."""
+    cut_up = cut(six_hours(tmp_path), 24, 48)
+    (further,) = cut_up.further
+    constant = replace(cut_up, further=(replace(further, label=np.where(further.label < 0, -1, 1).astype(np.int8)),))
+    found = inspect_classes(constant)
+    assert {finding.code for finding in found} == {"ONE_CLASS"} and all("48 h ahead" in one.where for one in found)
+    assert inspect_classes(cut_up) == []

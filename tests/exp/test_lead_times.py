@@ -141,6 +141,23 @@ def test_a_lead_time_that_a_run_has_not_is_refused(whole: Project, capsys: pytes
     assert "lead_048h, lead_072h" in said and "--lead_times 24 96" in said
 
 
+def test_a_run_is_not_scored_at_lead_times_that_it_does_not_tell(
+    whole: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The outputs of 48 h judged by the rain of 72 h would be a table like any other."""
+    run = whole.runs()[0]
+    assert program.main(["--is_training", "0", "--run", str(run), "--lead_times", "24", "72"]) == 2
+    assert "run: 24 48 72" in capsys.readouterr().err
+
+
+def test_the_pages_of_all_lead_times_are_made_anew(whole: Project) -> None:
+    """A page in Spanish that links to pages in English is half a page."""
+    run = whole.runs()[0]
+    assert program.main(["--task_name", "report", "--run", str(run), "--language", "es"]) == 0
+    for page in (run / "report.html", run / "lead_072h" / "report.html"):
+        assert 'lang="es"' in page.read_text()
+
+
 def test_a_regression_refuses_lead_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It tells amounts of one period."""
     assert Project(tmp_path).start("--task_name", "regression", *LEADS) == 2
