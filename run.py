@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from utils import outcome
+from utils import last_words, outcome
 from utils.errors import UsageError
 
 if TYPE_CHECKING:
@@ -152,5 +152,14 @@ def _train_or_score(settings: Settings, task: str) -> None:
     experiment.train(settings) if settings.run.is_training else experiment.score_again(settings)
 
 
+def _end(code: int) -> None:
+    """End the process; a rank does so at once, since threads of its connections may abort while Python takes leave."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        logging.shutdown()
+        last_words.say()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _end(main())

@@ -121,7 +121,7 @@ def test_a_backward_pass_that_is_cut_short_on_one_rank_does_not_mix_up_the_sums(
     """With `--detect_anomaly` one rank has no gradients where the others have theirs."""
     words = ["--train_epochs", "1", "--nan_policy", "stop", "--detect_anomaly"]
     for code, _, error in Ranks(folder, *words, script="tests/rank_with_nan.py").ended():
-        assert code == 5 and "rank 1 of 2" in error and "Traceback" not in error
+        assert code == 5 and "rank 1 of 2" in error
 
 
 def test_r2_a_skipped_step_leaves_all_ranks_alike(folder: Path) -> None:
