@@ -123,7 +123,7 @@ def stop_in_batch(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
         if next(batches) == number:
             raise Interrupted
 
-    monkeypatch.setattr("exp.frozen_encoder.signals", SimpleNamespace(check=check))
+    monkeypatch.setattr("utils.distributed.signals", SimpleNamespace(check=check))
 
 
 def test_what_does_not_fit_the_memory_is_kept_on_the_disk_and_removed(
