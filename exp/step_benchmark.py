@@ -68,6 +68,8 @@ STEPS: dict[str, tuple[str, torch.dtype | None]] = {
     "written out, float32": ("written out", None),
     "ours, float32": ("ours", None),
     "ours, bfloat16": ("ours", torch.bfloat16),
+    # --activation_checkpointing
+    "recomputed, float32": ("recomputed", None),
 }
 
 
@@ -173,11 +175,20 @@ def build(size: Size, dropout: float) -> Stand:
         n_classes=2, n_variables=N_VARIABLES, context_length=TOKEN * size.tokens, n_marks=CALENDAR_MARKS + 1,
         n_regions=1, step_hours=1, pressure_index=None,
     )  # fmt: skip
+    sizes.activation_checkpointing = True
+    recomputed = models.build("timer_xl_classifier", sizes).to(device).train()
+    recomputed.load_state_dict(ours.state_dict())
     optimizers: dict[str, torch.optim.Optimizer] = {
         "written out": torch.optim.AdamW(written.parameters(), lr=1e-5),
         "ours": torch.optim.AdamW(ours.parameters(), lr=1e-5, fused=True),
+        "recomputed": torch.optim.AdamW(recomputed.parameters(), lr=1e-5, fused=True),
     }
-    return Stand({"written out": written, "ours": ours}, optimizers, random_windows(dimensions, device), size)
+    return Stand(
+        {"written out": written, "ours": ours, "recomputed": recomputed},
+        optimizers,
+        random_windows(dimensions, device),
+        size,
+    )
 
 
 def timed(action: Callable[[], None], device: torch.device) -> float:
@@ -203,7 +214,7 @@ def table(found: dict[str, Any]) -> list[str]:
     kept = found["saved_for_backward"]
     lines.append(
         f"kept for the backward pass: {kept['ours_mebibytes']:.1f} MiB a batch against "
-        f"{kept['written_out_mebibytes']:.1f}, ratio {kept['ratio']:.2f}"
+        f"{kept['written_out_mebibytes']:.1f}, ratio {kept['ratio']:.2f}; recomputed {kept['recomputed_ratio']:.2f}"
     )
     return lines
 
@@ -254,6 +265,8 @@ def _saved(stand: Stand) -> dict[str, float]:
         "ours_mebibytes": round(found["ours"], 2),
         "written_out_mebibytes": round(found["written out"], 2),
         "ratio": round(found["ours"] / found["written out"], 3),
+        "recomputed_mebibytes": round(found["recomputed"], 2),
+        "recomputed_ratio": round(found["recomputed"] / found["written out"], 3),
     }
 
 

@@ -11,13 +11,14 @@ from exp.step_benchmark import SIZES, Size, build
 SMALL = Size(2, 32, 64, 4, 2, 3)
 
 
-def test_both_models_of_the_step_give_the_same_answer() -> None:
+def test_all_models_of_the_step_give_the_same_answer() -> None:
     """Against another model any ratio could be had."""
     stand = build(SMALL, 0.0)
     ids = torch.arange(2)
     x, marks = stand.windows.inputs(ids), stand.windows.marks[ids]
     answers = [model.eval()(x, marks) for model in stand.models.values()]
-    torch.testing.assert_close(*answers, rtol=1e-4, atol=1e-6)
+    for answer in answers[1:]:
+        torch.testing.assert_close(answers[0], answer, rtol=1e-4, atol=1e-6)
 
 
 def test_a_step_of_either_changes_its_own_weights_alone() -> None:
@@ -29,7 +30,7 @@ def test_a_step_of_either_changes_its_own_weights_alone() -> None:
         name: any(not torch.equal(a, b) for a, b in zip(before[name], model.parameters(), strict=True))
         for name, model in stand.models.items()
     }
-    assert moved == {"ours": True, "written out": False}
+    assert moved == {"ours": True, "written out": False, "recomputed": False}
 
 
 def test_the_figures_of_a_step_fit_together(monkeypatch: pytest.MonkeyPatch) -> None:
