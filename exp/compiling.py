@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import warnings
 from typing import Any
 
@@ -38,7 +37,6 @@ def compile_parts(model: nn.Module, device: torch.device) -> bool:
 
 def why_not(device: torch.device) -> str:
     """Return why nothing can be compiled on a device; empty where a small program could be."""
-    started = time.monotonic()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -49,7 +47,6 @@ def why_not(device: torch.device) -> str:
         return str(error).strip().splitlines()[0][:200]
     finally:
         torch.compiler.reset()
-    logger.debug("a compiler was found in %.1f s", time.monotonic() - started)
     return ""
 
 

@@ -114,8 +114,12 @@ class NetworkForecaster(NetworkTraining):
         """Return what warns and logs at the end of an epoch."""
         return (
             EpochWarnings(float((splits.validation.index.label > 0).mean())),
-            MetricsLog(run / METRICS_FILE, base_rate_entropy(splits.train.index.label)),
+            MetricsLog(run / METRICS_FILE, self.base_rate_loss(splits)),
         )
+
+    def base_rate_loss(self, splits: Splits) -> float:
+        """Return the loss of always forecasting the class shares of training."""
+        return base_rate_entropy(splits.train.index.label)
 
     def fit(
         self, splits: Splits, run: Path, explain: Explain | None = None, keeping: Keeping = NOTHING_KEPT

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from exp.step_benchmark import N_VARIABLES, SIZES, Size, timed
+from exp.step_benchmark import N_VARIABLES, SIZES, Size, timed, where_and_how_often
 from layers.attention import attend
 from layers.dropout import Dropout
 from layers.masks import attention_layout
@@ -43,9 +43,7 @@ def measure(option: str, rounds: int, *, dropout: float = 0.1) -> dict[str, Any]
     return {
         "option": option,
         "dropout": dropout,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
-        "rounds": rounds,
+        **where_and_how_often(device, rounds),
         "pieces": [_row(name, taken) for name in pairs],
     }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,28 +18,26 @@ import models
 from data_provider.factory import Splits
 from data_provider.lead_windows import LeadWindows
 from data_provider.windows import WindowIndex, WindowSet
-from exp.callbacks import EpochWarnings, MetricsLog
 from exp.forecasters import (
     NOTHING_KEPT,
-    ClassForecaster,
-    ClassNetwork,
     ClassReference,
+    Forecaster,
+    NetworkForecaster,
     adapted,
     base_rate_entropy,
     validation_scores,
 )
 from exp.frozen_encoder import EncodedWindows
-from exp.network_training import METRICS_FILE
 from exp.objective import Loss, Objective, Tally, answers
 from exp.settings import Dimensions, Settings
 from exp.state_keeper import Keeping
-from exp.trainer import Callback, Explain
+from exp.trainer import Explain
 from layers import losses
 from utils import checkpoint
 
 
-class LeadForecaster(ClassForecaster, Protocol):
-    """A model that says for several lead times whether it rains; `probabilities` are those of the first."""
+class LeadForecaster(Forecaster, Protocol):
+    """A model that says for several lead times whether it rains."""
 
     def lead_probabilities(self, windows: WindowSet) -> np.ndarray:
         """Return `(N, K, C)` class probabilities of the windows, in their order."""
@@ -67,7 +66,7 @@ def _right_of_all(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return (answers(flat) == classes).sum() / labels.shape[1]
 
 
-class LeadNetwork(ClassNetwork):
+class LeadNetwork(NetworkForecaster):
     """A network whose outputs are the classes at every lead time; its loss is the mean over them."""
 
     @staticmethod
@@ -80,29 +79,19 @@ class LeadNetwork(ClassNetwork):
         """Return in one line what is minimised."""
         return f"{super().describe_loss()}; the mean over {self.dimensions.n_leads} lead times"
 
-    def reports(self, splits: Splits, run: Path) -> tuple[Callback, ...]:
-        """Return what warns and logs at the end of an epoch; shares of rain are those of the first lead time."""
-        entropy = np.mean([base_rate_entropy(label) for label in splits.train.labels.cpu().numpy().T])
-        return (
-            EpochWarnings(float((splits.validation.index.label > 0).mean())),
-            MetricsLog(run / METRICS_FILE, float(entropy)),
-        )
+    def base_rate_loss(self, splits: Splits) -> float:
+        """Return the mean loss over the lead times of always forecasting the base rates of training."""
+        return float(np.mean([base_rate_entropy(label) for label in splits.train.labels.cpu().numpy().T]))
 
     def objective(self, device: torch.device) -> Objective:
         """Return what a step of this training minimises."""
         config = self.settings.loss
-        return Objective(
-            loss=self.loss,
-            micro_batch_size=min(self.micro_batch_size, self.settings.trainer.batch_size),
-            precision=self.precision(device),
+        return replace(
+            super().objective(device),
             weigh=lambda labels: losses.total_weight(config, labels.reshape(-1)),
             terms=lambda logits, labels: losses.loss_terms(config, *_flat(logits, labels)),
             tally=Tally(name="train_accuracy", short="acc", count=_right_of_all),
         )
-
-    def probabilities(self, windows: WindowSet) -> np.ndarray:
-        """Return class probabilities at the first lead time."""
-        return self.lead_probabilities(windows)[:, 0]
 
     def lead_probabilities(self, windows: WindowSet) -> np.ndarray:
         """Return class probabilities at all lead times."""
@@ -164,10 +153,6 @@ class LeadReference:
     def cost(self) -> dict[str, Any]:
         """Return the time of all fits."""
         return {"fit_seconds": sum(part.seconds for part in self.parts)}
-
-    def probabilities(self, windows: WindowSet) -> np.ndarray:
-        """Return class probabilities at the first lead time."""
-        return self.parts[0].probabilities(windows)
 
     def lead_probabilities(self, windows: WindowSet) -> np.ndarray:
         """Return class probabilities at all lead times."""

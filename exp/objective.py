@@ -147,9 +147,11 @@ class Objective:
             probe.batch(inputs, marks, labels)
             with autocast(windows.device, self.precision):
                 logits = model(inputs, marks)
-                share = self.loss(logits.float(), labels) * (self.weigh(labels) / whole * (not is_idle))
+                weight = torch.zeros_like(whole) if is_idle else self.weigh(labels) / whole
+                share = self.loss(logits.float(), labels) * weight
             probe.output(logits, labels, share)
             (share if scale is None else scale(share)).backward()
             loss += share.detach()
-            counted += self.tally.count(logits.detach(), labels) * (not is_idle)
+            if not is_idle:
+                counted += self.tally.count(logits.detach(), labels)
         return loss, counted

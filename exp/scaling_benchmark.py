@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from exp.diagnosis.model_check import random_windows
 from exp.micro_batches import saved_bytes
 from exp.presets import flags_of
 from exp.settings import Dimensions, Settings
+from exp.step_benchmark import timed, where_and_how_often
 
 WARM_UP = 1
 CONTEXT, VARIABLES, WINDOWS = 720, 9, 2
@@ -73,15 +73,8 @@ def measure(preset: str, rounds: int, cases: tuple[Case, ...] = CASES) -> dict[s
     kept = {
         case: saved_bytes(model, F.cross_entropy, windows, case.windows) for case, (model, windows) in built.items()
     }
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     rows = [_row(case, cases, seconds, kept) for case in cases]
-    return {
-        "preset": preset,
-        "device": name,
-        "threads": torch.get_num_threads(),
-        "rounds": rounds,
-        "cases": rows,
-    }
+    return {"preset": preset, **where_and_how_often(device, rounds), "cases": rows}
 
 
 def table(found: dict[str, Any]) -> list[str]:
@@ -136,16 +129,7 @@ def _seconds(model: nn.Module, windows: WindowSet, count: int) -> float:
     """Time one forward and one backward pass."""
     ids = torch.arange(count, device=windows.device) % len(windows)
     x, marks = windows.inputs(ids), windows.marks[ids]
-    _wait(windows)
-    started = time.perf_counter()
-    F.cross_entropy(model(x, marks), windows.labels[ids]).backward()
-    _wait(windows)
-    taken = time.perf_counter() - started
+    taken = timed(lambda: F.cross_entropy(model(x, marks), windows.labels[ids]).backward(), windows.device)
     # All cases are in memory at once; the gradients of the largest option would double that.
     model.zero_grad()
     return taken
-
-
-def _wait(windows: WindowSet) -> None:
-    if windows.device.type == "cuda":
-        torch.cuda.synchronize(windows.device)

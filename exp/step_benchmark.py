@@ -146,9 +146,7 @@ def measure(option: str, rounds: int, *, dropout: float) -> dict[str, Any]:
     return {
         "option": option,
         "dropout": dropout,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
-        "rounds": rounds,
+        **where_and_how_often(device, rounds),
         "matrix_gigaflops_per_second": {name: round(rate / 1e9, 3) for name, rate in rates.items()},
         "step_gigaflops": round(operations / 1e9, 4),
         "steps": [_row(name, taken, rates, operations) for name in STEPS],
@@ -189,6 +187,12 @@ def build(size: Size, dropout: float) -> Stand:
         random_windows(dimensions, device),
         size,
     )
+
+
+def where_and_how_often(device: torch.device, rounds: int) -> dict[str, Any]:
+    """Return what the figures of every benchmark begin with."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return {"device": name, "threads": torch.get_num_threads(), "rounds": rounds}
 
 
 def timed(action: Callable[[], None], device: torch.device) -> float:

@@ -50,7 +50,7 @@ def capture(trainer: Trainer, best: Mapping[str, torch.Tensor], *, is_best: bool
         "scaler_state_dict": trainer.scaler.state_dict() if trainer.scaler is not None else None,
         "best_model_state_dict": dict(best),
         "rng_state": generators[0],
-        "rng_states_of_ranks": generators,
+        "rng_states_of_other_ranks": generators[1:],
         "sampler": _sampler(trainer),
         "progress": {
             "sums": trainer.sums.values,
@@ -135,12 +135,12 @@ def require_whole(state: Mapping[str, Any], source: Path) -> None:
 
 def n_ranks(state: Mapping[str, Any]) -> int:
     """Return how many processes took the steps of a state; one of an earlier version was alone."""
-    return len(state.get("rng_states_of_ranks", ())) or 1
+    return 1 + len(state.get("rng_states_of_other_ranks", ()))
 
 
 def _of_this_rank(state: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the generators of this rank, or where there were fewer those of the first."""
-    states = state.get("rng_states_of_ranks") or [state["rng_state"]]
+    states = [state["rng_state"], *state.get("rng_states_of_other_ranks", ())]
     number = distributed.current().number
     own: Mapping[str, Any] = states[number if number < len(states) else 0]
     return own

@@ -213,6 +213,15 @@ def test_sums_are_refused_where_the_labels_were_not_made_from_the_amounts(tmp_pa
     assert tables_at(other, [6])[0] is other
 
 
+def test_a_label_that_rounding_alone_parts_from_its_amount_is_taken(tmp_path: Path) -> None:
+    """19.9999994 mm is below 20 mm, and is stored as 20: a table of ten years would be refused for one hour."""
+    table = six_hours(tmp_path)
+    amounts, label = table.precipitation_mm.copy(), table.label.copy()
+    amounts[0, 100], label[0, 100] = np.float32(0.1), 0
+    (asked,) = tables_at(replace(table, precipitation_mm=amounts, label=label), [12])
+    assert (asked.label >= 0).any()
+
+
 def rain_classes(table: RainTable, threshold_mm: float) -> np.ndarray:
     return np.where(table.label < 0, table.label, table.precipitation_mm >= threshold_mm).astype(np.int8)
 
